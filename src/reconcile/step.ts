@@ -1,0 +1,64 @@
+// A plan is a list of steps, and a step is plain data: what changes where, why, what it needs first, how long it may take
+// and how to see that it is done. The same steps are shown by `pgs plan` and `--dry-run` and run by `apply`.
+
+import type { Resource } from '../host/resource.js';
+
+export interface Step {
+  /** Unique in the plan and the same for the same facts, such as `h1/patroni-demo/files`. */
+  id: string;
+  /** Host on which it acts; null for the DCS or a whole cluster. */
+  host: string | null;
+  /** What it does, as an imperative phrase: "start Patroni of demo". */
+  title: string;
+  /** Why it is needed: what was found and what should be. */
+  reason: string;
+  diff: Diff[];
+  /** Ids of steps that must be done before. */
+  needs: string[];
+  timeoutMs: number;
+  /** Data or redundancy may be lost by it. */
+  destructive: boolean;
+  action: Action;
+  /** Polled after the action until it holds or the time is over. */
+  done: Condition;
+}
+
+/** One difference for a person. Secrets come as a note, never as text. */
+export interface Diff {
+  what: string;
+  before: string;
+  after: string;
+}
+
+/** What a step does. Each kind is performed by one component's edge. */
+export type Action =
+  | { kind: 'none' }
+  | { kind: 'resources'; resources: Resource[] }
+  | { kind: 'unit'; unit: string; verb: 'start' | 'restart' | 'reload' | 'stop' }
+  | { kind: 'packages'; install: string[]; hold: string[] }
+  | { kind: 'dcs-auth-enable' }
+  | { kind: 'dcs-tenant-user'; tenant: string; want: 'present' | 'absent' }
+  | { kind: 'dcs-tenant-keys'; tenant: string; want: 'absent' }
+  | { kind: 'record-phase'; tenant: string; phase: 'creating' | 'ready' | 'destroying' }
+  | { kind: 'record-retire'; tenant: string; keepsData: boolean }
+  | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
+  | { kind: 'sql'; tenant: string; statements: string }
+  | { kind: 'prove'; tenant: string };
+
+/** How to see that a step is done. Each kind is checked by one component's edge. */
+export type Condition =
+  | { kind: 'none' }
+  | { kind: 'unit'; unit: string; active: boolean; loaded: Record<string, string> }
+  | { kind: 'dcs-healthy'; members: number }
+  | { kind: 'leader'; tenant: string }
+  | { kind: 'streaming'; tenant: string; replicas: number }
+  | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
+  | { kind: 'entry'; tenant: string };
+
+export interface Plan {
+  /** What the plan is for: `fleet`, `host h1`, `cluster demo`. */
+  subject: string;
+  steps: Step[];
+  /** What pgs saw but will not change by itself; shown with the plan. */
+  warnings: string[];
+}
