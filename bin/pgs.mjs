@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const built = fileURLToPath(new URL('../dist/src/cli/main.js', import.meta.url));
+if (!existsSync(built)) {
+  process.stderr.write('error: pgs is not built yet\n  next:  run `npm ci && npm run build` in the checkout\n');
+  process.exit(1);
+}
+const { main } = await import(built);
+process.exit(await main(process.argv));

@@ -1,0 +1,50 @@
+// The command line. Commands are declared here and in `commands/`; what a command does is imported when it runs, so that
+// `pgs --help` stays fast.
+
+import { Command, CommanderError, Option } from 'commander';
+import { describeError, errorToJson, exitCodes, toPgsError } from '../errors.js';
+import { commands } from './commands/index.js';
+
+export function createProgram(): Command {
+  const program = new Command('pgs')
+    .description('Highly available PostgreSQL for every tenant, proven by drills.')
+    .version('0.1.0')
+    .addOption(
+      new Option('-o, --output <format>', 'how results are printed').choices(['text', 'json', 'yaml']).default('text'),
+    )
+    .option(
+      '-c, --config <file>',
+      'pgs.yaml of the fleet (default: $PGS_CONFIG, or the nearest one upwards, or the sandbox)',
+    )
+    .showHelpAfterError('(add --help for the options and examples)')
+    .exitOverride();
+  for (const make of commands) {
+    const command = make();
+    inheritExit(command);
+    program.addCommand(command);
+  }
+  return program;
+}
+
+/** Commands made apart do not inherit exitOverride; without it commander would end the process itself. */
+function inheritExit(command: Command): void {
+  command.exitOverride().showHelpAfterError('(add --help for the options and examples)');
+  command.commands.forEach(inheritExit);
+}
+
+export async function main(argv: string[]): Promise<number> {
+  const program = createProgram();
+  try {
+    await program.parseAsync(argv);
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitCodes.usage;
+    const error = toPgsError(thrown);
+    if (program.opts<{ output: string }>().output === 'json') {
+      process.stdout.write(`${JSON.stringify({ error: errorToJson(error) }, null, 2)}\n`);
+    }
+    process.stderr.write(`${describeError(error)}\n`);
+    if (process.env.PGS_DEBUG) process.stderr.write(`${error.stack ?? ''}\n${String(error.cause ?? '')}\n`);
+    return exitCodes[error.code];
+  }
+}

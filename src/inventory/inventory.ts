@@ -1,0 +1,64 @@
+// The fleet as pgs.yaml describes it, after validation. `loadInventory` (load.ts) makes it; nothing else reads the file.
+
+import type { RtoPreset } from '../topology/presets.js';
+import type { TenantSpec } from '../topology/tenant.js';
+
+export interface Inventory {
+  /** Absolute path of pgs.yaml. */
+  path: string;
+  /** Directory beside it for what belongs to the operator: keys, known hosts, CA certificates. `<dir of pgs.yaml>/.pgs` */
+  stateDir: string;
+  /** Name of the fleet, a DNS label. */
+  fleet: string;
+  /** Tenants are `<tenant>.<domain>` in certificates. */
+  domain: string;
+  hosts: Host[];
+  ssh: SshSettings;
+  packages: 'distribution' | 'pgdg';
+  /** Range from which tenants' ports come, both ends included. Each tenant takes a block of ten. */
+  ports: { from: number; to: number };
+  etcd: FleetEtcd | ExternalEtcd;
+  defaults: Pick<TenantSpec, 'rpoBytes' | 'durability' | 'watchdog'> & { rto: RtoPreset; postgres: number | null };
+}
+
+export interface Host {
+  /** DNS label, unique in the fleet. */
+  name: string;
+  /** IP address by which the operator, the other hosts and the clients reach it. */
+  address: string;
+  /** Failure domain; members of a tenant are placed in different zones where possible. Default: the host's own name. */
+  zone: string;
+}
+
+export interface SshSettings {
+  /** root, or a user that may use sudo without a password. */
+  user: string;
+  port: number;
+  /** Private key file, absolute; null: the agent at SSH_AUTH_SOCK. */
+  keyPath: string | null;
+  /** OpenSSH known_hosts file, absolute; default `<stateDir>/known_hosts`. */
+  knownHostsPath: string;
+}
+
+/** etcd that pgs runs on three (or five) hosts of the fleet. */
+export interface FleetEtcd {
+  kind: 'fleet';
+  /** Names of hosts. */
+  members: string[];
+  clientPort: number;
+  peerPort: number;
+}
+
+/** An etcd that somebody else runs, with authentication on. */
+export interface ExternalEtcd {
+  kind: 'external';
+  /** `https://host:port` */
+  endpoints: string[];
+  caPath: string;
+  certPath: string | null;
+  keyPath: string | null;
+  /** A user with the root role: pgs makes a user and a role per tenant. */
+  user: string;
+  /** File that holds the password, 0600. */
+  passwordPath: string;
+}

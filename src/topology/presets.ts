@@ -1,0 +1,50 @@
+// The RTO presets: Patroni's timing and HAProxy's check intervals, chosen together (design.md, Presets).
+
+export const rtoPresetNames = ['fast', 'norm', 'safe', 'wide'] as const;
+export type RtoPreset = (typeof rtoPresetNames)[number];
+
+/** Patroni's timing, in seconds; `loopWait + 2 * retryTimeout < ttl` must hold, strictly, for failsafe_mode. */
+export interface PatroniTiming {
+  ttlS: number;
+  loopWaitS: number;
+  retryTimeoutS: number;
+}
+
+export interface CheckTiming {
+  /** Between checks of a server in a steady state. */
+  interMs: number;
+  /** Between checks while its state is changing or it is down. */
+  changingMs: number;
+  rise: number;
+  fall: number;
+}
+
+export interface Preset {
+  patroni: PatroniTiming;
+  checks: CheckTiming;
+}
+
+export const presets: Record<RtoPreset, Preset> = {
+  fast: {
+    patroni: { ttlS: 20, loopWaitS: 2, retryTimeoutS: 8 },
+    checks: { interMs: 500, changingMs: 250, rise: 1, fall: 2 },
+  },
+  norm: {
+    patroni: { ttlS: 30, loopWaitS: 5, retryTimeoutS: 10 },
+    checks: { interMs: 1000, changingMs: 500, rise: 1, fall: 3 },
+  },
+  safe: {
+    patroni: { ttlS: 60, loopWaitS: 10, retryTimeoutS: 20 },
+    checks: { interMs: 2000, changingMs: 1000, rise: 2, fall: 3 },
+  },
+  wide: {
+    patroni: { ttlS: 120, loopWaitS: 20, retryTimeoutS: 30 },
+    checks: { interMs: 4000, changingMs: 2000, rise: 2, fall: 3 },
+  },
+};
+
+/**
+ * Timing while a cluster is being made: the smallest values that Patroni takes. A create with Patroni's defaults waits
+ * whole loops of 10 s; with these it takes a fifth (field-notes.md section 2).
+ */
+export const bootstrapTiming: PatroniTiming = { ttlS: 20, loopWaitS: 1, retryTimeoutS: 3 };

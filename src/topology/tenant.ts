@@ -1,0 +1,54 @@
+// The nouns of a tenant: what was asked for (spec), what was allocated to it, and the record that keeps both.
+
+import type { RtoPreset } from './presets.js';
+
+/** What the operator asks for. Written as YAML in `pgs apply -f`, with these names in snake case. */
+export interface TenantSpec {
+  tenant: string;
+  /** Members besides the leader, 1 to 15. */
+  replicas: number;
+  /** PostgreSQL major version; must be what the hosts' packages give. */
+  postgres: number;
+  rto: RtoPreset;
+  /** Acknowledged WAL that may be lost, in bytes. 0 is synchronous replication. */
+  rpoBytes: number;
+  /** `strict`: with no standby left, writes wait instead of going on with one copy. Only at RPO 0. */
+  durability: 'available' | 'strict';
+  watchdog: 'required' | 'automatic' | 'off';
+  /** PostgreSQL parameters that override pgs's own. */
+  settings: Record<string, string | number | boolean>;
+}
+
+export interface Member {
+  /** `<tenant>-<n>`, n from 1; never reused for another host while the cluster lives. */
+  name: string;
+  /** Name of a host in pgs.yaml. */
+  host: string;
+}
+
+/** What pgs decided once for a tenant and keeps: changing facts must not change the desired state. */
+export interface Allocation {
+  /** Index of the tenant's block of ports; see `portsOf`. */
+  slot: number;
+  members: Member[];
+  /** Memory that PostgreSQL's settings are derived from on every member, MiB. */
+  memoryMiB: number;
+  /** Cores that PostgreSQL's settings are derived from. */
+  cores: number;
+}
+
+export type TenantPhase = 'creating' | 'ready' | 'destroying' | 'retired';
+
+/** `/pgs/state/tenants/<tenant>`; the secrets are a key of their own. */
+export interface TenantRecord {
+  /** Version of this shape. A record newer than this pgs is refused. */
+  version: 1;
+  spec: TenantSpec;
+  allocation: Allocation;
+  /**
+   * `creating` until the cluster was proven once; `destroying` from the confirmed destroy on, so a rerun finishes it;
+   * `retired`: destroyed with its data kept.
+   */
+  phase: TenantPhase;
+  createdAt: string;
+}
