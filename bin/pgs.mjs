@@ -8,4 +8,6 @@ if (!existsSync(built)) {
   process.exit(1);
 }
 const { main } = await import(built);
-process.exit(await main(process.argv));
+const code = await main(process.argv);
+// Exit when what was printed has left, even if a connection is still open.
+process.stdout.write('', () => process.exit(code));

@@ -1,6 +1,7 @@
 // The command line. Commands are declared here and in `commands/`; what a command does is imported when it runs, so that
 // `pgs --help` stays fast.
 
+import { inspect } from 'node:util';
 import { Command, CommanderError, Option } from 'commander';
 import { describeError, errorToJson, exitCodes, toPgsError } from '../errors.js';
 import { commands } from './commands/index.js';
@@ -44,7 +45,7 @@ export async function main(argv: string[]): Promise<number> {
       process.stdout.write(`${JSON.stringify({ error: errorToJson(error) }, null, 2)}\n`);
     }
     process.stderr.write(`${describeError(error)}\n`);
-    if (process.env.PGS_DEBUG) process.stderr.write(`${error.stack ?? ''}\n${String(error.cause ?? '')}\n`);
+    if (process.env.PGS_DEBUG) process.stderr.write(`${inspect(error)}\n`);
     return exitCodes[error.code];
   }
 }
