@@ -35,6 +35,8 @@ export interface Allocation {
   memoryMiB: number;
   /** Cores that PostgreSQL's settings are derived from. */
   cores: number;
+  /** Patroni's quorum commit (4.0 and newer) rather than named synchronous standbys. */
+  quorumCommit: boolean;
 }
 
 export type TenantPhase = 'creating' | 'ready' | 'destroying' | 'retired';

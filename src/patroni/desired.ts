@@ -1,0 +1,266 @@
+// What Patroni and its PostgreSQL should be on each member's host, and what the cluster-wide settings in the DCS should be.
+
+import { stringify } from 'yaml';
+import type { Resource } from '../host/resource.js';
+import { renderTemplate } from '../host/template.js';
+import { Secret } from '../secrets/secret.js';
+import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import type { Cluster, PlacedMember } from '../topology/cluster.js';
+import { bootstrapTiming, presets, type PatroniTiming } from '../topology/presets.js';
+import { deriveSettings } from '../topology/settings.js';
+
+/** How members reach the DCS. */
+export interface DcsEndpoints {
+  /** `address:port`, TLS. */
+  hosts: string[];
+  caPem: string;
+}
+
+export const dcsNamespace = '/pgs/dcs/';
+
+/** Where Debian and PGDG put a PostgreSQL major. */
+export function binDir(major: number): string {
+  return `/usr/lib/postgresql/${major}/bin`;
+}
+
+export function patroniUnit(tenant: string): string {
+  return `pgs-patroni@${tenant}.service`;
+}
+
+/** The tenant's slice; systemd reads a dash in a slice's name as a parent, so it is escaped: acme must not hold acme-co. */
+export function tenantSlice(tenant: string): string {
+  return `pgs-${tenant.replaceAll('-', '\\x2d')}.slice`;
+}
+
+export function desiredPatroni(
+  cluster: Cluster,
+  member: PlacedMember,
+  secrets: TenantSecrets,
+  dcs: DcsEndpoints,
+): Resource[] {
+  const { tenant, paths, osUser } = cluster;
+  const own = { owner: osUser, group: osUser };
+  const issued = secrets.certificates[member.host.name]!;
+  const unit = patroniUnit(tenant);
+  const files: [string, string | Secret][] = [
+    ['rest.crt', issued.rest.certPem],
+    ['rest.key', issued.rest.keyPem],
+    ['rest-ca.crt', secrets.restCa.certPem],
+    ['sql.crt', issued.sql.certPem],
+    ['sql.key', issued.sql.keyPem],
+    ['sql-ca.crt', secrets.sqlCa.certPem],
+    ['etcd.crt', issued.etcd.certPem],
+    ['etcd.key', issued.etcd.keyPem],
+    ['etcd-ca.crt', dcs.caPem],
+  ];
+  const tls = files.map(([name, content]): Resource => ({
+    kind: 'file',
+    path: `${paths.tls}/${name}`,
+    mode: '0600',
+    content,
+    ...own,
+  }));
+  return [
+    { kind: 'user', name: osUser, home: paths.home },
+    { kind: 'directory', path: paths.home, mode: '0700', ...own },
+    { kind: 'directory', path: paths.config, mode: '0700', ...own },
+    { kind: 'directory', path: paths.tls, mode: '0700', ...own },
+    ...tls,
+    {
+      kind: 'file',
+      path: paths.patroniConfig,
+      mode: '0600',
+      content: new Secret(renderPatroniConfig(cluster, member, secrets, dcs)),
+      ...own,
+    },
+    {
+      kind: 'file',
+      path: `/etc/systemd/system/${unit}`,
+      owner: 'root',
+      group: 'root',
+      mode: '0644',
+      content: renderTemplate('patroni/pgs-patroni.service.eta', {
+        tenant,
+        unit,
+        slice: tenantSlice(tenant),
+        user: osUser,
+        home: paths.home,
+        config: paths.config,
+        patroniConfig: paths.patroniConfig,
+        tls: paths.tls,
+        run: paths.run,
+        runName: `pgs/${tenant}`,
+        // With a watchdog the service needs its device.
+        privateDevices: cluster.spec.watchdog === 'off',
+      }),
+    },
+    {
+      kind: 'unit',
+      name: unit,
+      state: 'running',
+      enabled: true,
+      loads: [paths.patroniConfig, ...files.map(([name]) => `${paths.tls}/${name}`)],
+      onChange: 'reload',
+    },
+  ];
+}
+
+/** What must be gone from a host when the tenant leaves it. Data and the OS user that owns it stay unless purged. */
+export function absentPatroni(cluster: Cluster, purgeData: boolean): Resource[] {
+  const { tenant, paths, osUser } = cluster;
+  const unit = patroniUnit(tenant);
+  const gone: Resource[] = [
+    { kind: 'absent', what: 'unit', name: unit, destructive: false },
+    { kind: 'absent', what: 'path', name: `/etc/systemd/system/${unit}`, destructive: false },
+    { kind: 'absent', what: 'path', name: paths.config, destructive: false },
+    { kind: 'absent', what: 'path', name: paths.run, destructive: false },
+  ];
+  // The uid of a kept data directory must never be given to another tenant: the user stays with the data.
+  if (!purgeData) return gone;
+  return [
+    ...gone,
+    { kind: 'absent', what: 'path', name: paths.home, destructive: true },
+    { kind: 'absent', what: 'user', name: osUser, destructive: true },
+  ];
+}
+
+/** Patroni's own file for one member. YAML 1.1, which Patroni reads: a bare `off` would become False. */
+export function renderPatroniConfig(
+  cluster: Cluster,
+  member: PlacedMember,
+  secrets: TenantSecrets,
+  dcs: DcsEndpoints,
+): string {
+  const { tenant, paths, ports, spec } = cluster;
+  const address = bracketed(member.host.address);
+  const tls = (name: string) => `${paths.tls}/${name}`;
+  const { passwords } = secrets;
+  const login = (account: { user: string; password: Secret }) => ({
+    username: account.user,
+    password: account.password.reveal(),
+  });
+  const overTls = { sslmode: 'verify-full', sslrootcert: tls('sql-ca.crt') };
+  const config = {
+    scope: tenant,
+    namespace: dcsNamespace,
+    name: member.name,
+    log: { level: 'INFO' },
+    etcd3: {
+      hosts: dcs.hosts,
+      protocol: 'https',
+      cacert: tls('etcd-ca.crt'),
+      cert: tls('etcd.crt'),
+      key: tls('etcd.key'),
+      ...login(passwords.etcd),
+    },
+    restapi: {
+      listen: `${address}:${ports.rest}`,
+      connect_address: `${address}:${ports.rest}`,
+      certfile: tls('rest.crt'),
+      keyfile: tls('rest.key'),
+      cafile: tls('rest-ca.crt'),
+      verify_client: 'required',
+      authentication: login(passwords.rest),
+    },
+    ctl: { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') },
+    bootstrap: {
+      dcs: desiredDcsSettings(cluster, bootstrapTiming),
+      initdb: [
+        'data-checksums',
+        { encoding: 'UTF8' },
+        { locale: 'C.UTF-8' },
+        { 'auth-local': 'peer' },
+        { 'auth-host': 'scram-sha-256' },
+      ],
+    },
+    postgresql: {
+      listen: `${address}:${ports.postgres}`,
+      connect_address: `${address}:${ports.postgres}`,
+      use_unix_socket: true,
+      use_unix_socket_repl: true,
+      data_dir: paths.data,
+      bin_dir: binDir(spec.postgres),
+      pgpass: `${paths.run}/pgpass`,
+      authentication: {
+        superuser: { username: 'postgres' },
+        replication: { ...login(passwords.replication), ...overTls },
+        rewind: { ...login(passwords.rewind), ...overTls },
+      },
+      parameters: {
+        unix_socket_directories: paths.run,
+        unix_socket_permissions: '0700',
+        ssl: 'on',
+        ssl_cert_file: tls('sql.crt'),
+        ssl_key_file: tls('sql.key'),
+        ssl_ca_file: tls('sql-ca.crt'),
+        ssl_min_protocol_version: 'TLSv1.2',
+      },
+      pg_hba: accessRules(cluster, secrets),
+      pg_ident: [`pgs ${cluster.osUser} postgres`],
+      create_replica_methods: ['basebackup'],
+      basebackup: [{ checkpoint: 'fast' }],
+      remove_data_directory_on_rewind_failure: true,
+    },
+    // Fencing is armed by the watchdog module; a host without a device and mode `required` never leads.
+    watchdog: { mode: spec.watchdog },
+    tags: {},
+  };
+  return stringify(config, { lineWidth: 0, compat: 'yaml-1.1' });
+}
+
+/**
+ * pg_hba: the superuser only through the local socket as the tenant's own OS user; replication and rewind only from member
+ * hosts; everybody else by TLS and SCRAM. Clients come through HAProxy, so their address is that of an entry host.
+ */
+function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
+  const { replication, rewind, probe } = secrets.passwords;
+  const fromMembers = (database: string, user: string) =>
+    cluster.members.map(
+      (m) => `hostssl ${database} ${user} ${m.host.address}/${m.host.address.includes(':') ? 128 : 32} scram-sha-256`,
+    );
+  return [
+    'local all postgres peer map=pgs',
+    'local replication postgres peer map=pgs',
+    ...fromMembers('replication', replication.user),
+    ...fromMembers('postgres', rewind.user),
+    `host all postgres,${replication.user},${rewind.user} all reject`,
+    'host replication all all reject',
+    `hostssl postgres ${probe.user} all scram-sha-256`,
+    `host all ${probe.user} all reject`,
+    'hostssl all all all scram-sha-256',
+  ];
+}
+
+/**
+ * The cluster-wide settings that Patroni keeps in the DCS (its `/config`), whole: what is not here is not set.
+ * `timing` is the preset's, or `bootstrapTiming` while the cluster is made.
+ */
+export function desiredDcsSettings(
+  cluster: Cluster,
+  timing: PatroniTiming = presets[cluster.spec.rto].patroni,
+): Record<string, unknown> {
+  const { spec, allocation } = cluster;
+  const synchronous = spec.rpoBytes === 0;
+  return {
+    ttl: timing.ttlS,
+    loop_wait: timing.loopWaitS,
+    retry_timeout: timing.retryTimeoutS,
+    maximum_lag_on_failover: synchronous ? 1_048_576 : spec.rpoBytes,
+    synchronous_mode: synchronous ? (allocation.quorumCommit ? 'quorum' : true) : false,
+    synchronous_mode_strict: spec.durability === 'strict',
+    synchronous_node_count: 1,
+    failsafe_mode: true,
+    // At RPO 0 the standby that takes over has everything: waiting for a crashed leader only lengthens the outage.
+    primary_start_timeout: synchronous ? 0 : timing.ttlS,
+    primary_stop_timeout: timing.ttlS,
+    postgresql: {
+      use_pg_rewind: true,
+      use_slots: true,
+      parameters: { ...deriveSettings(allocation), ...spec.settings },
+    },
+  };
+}
+
+export function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}

@@ -1,0 +1,114 @@
+// A tenant's cluster laid out on the fleet: members with their hosts and addresses, ports and paths. Pure; every component
+// derives what it wants from this one picture.
+
+import type { Host, Inventory } from '../inventory/inventory.js';
+import { PgsError } from '../errors.js';
+import type { Allocation, TenantRecord, TenantSpec } from './tenant.js';
+
+export interface Cluster {
+  tenant: string;
+  spec: TenantSpec;
+  allocation: Allocation;
+  members: PlacedMember[];
+  /** Hosts that answer for the tenant's services: every host of the fleet. */
+  entries: Host[];
+  ports: TenantPorts;
+  paths: TenantPaths;
+  /** OS user and group of the tenant's processes. */
+  osUser: string;
+}
+
+export interface PlacedMember {
+  name: string;
+  host: Host;
+}
+
+/** A tenant's block of ten ports, the same on every host. */
+export interface TenantPorts {
+  primary: number;
+  replica: number;
+  direct: number;
+  directReplica: number;
+  postgres: number;
+  rest: number;
+  pooler: number;
+}
+
+export interface TenantPaths {
+  /** Home of the OS user, 0700. */
+  home: string;
+  data: string;
+  config: string;
+  tls: string;
+  patroniConfig: string;
+  /** Sockets and pgpass, 0700. */
+  run: string;
+}
+
+export const serviceNames = ['primary', 'replica', 'direct', 'direct-ro'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+/** Ports that a tenant takes from the range of pgs.yaml. */
+export const portsPerTenant = 10;
+
+export function portsOf(slot: number, range: { from: number }): TenantPorts {
+  const base = range.from + slot * portsPerTenant;
+  return {
+    primary: base,
+    replica: base + 1,
+    direct: base + 2,
+    directReplica: base + 3,
+    postgres: base + 4,
+    rest: base + 5,
+    pooler: base + 6,
+  };
+}
+
+export function servicePort(ports: TenantPorts, service: ServiceName): number {
+  return service === 'direct-ro' ? ports.directReplica : ports[service];
+}
+
+export function pathsOf(tenant: string): TenantPaths {
+  const config = `/etc/pgs/tenants/${tenant}`;
+  return {
+    home: `/var/lib/pgs/${tenant}`,
+    data: `/var/lib/pgs/${tenant}/data`,
+    config,
+    tls: `${config}/tls`,
+    patroniConfig: `${config}/patroni.yml`,
+    run: `/run/pgs/${tenant}`,
+  };
+}
+
+export function osUserOf(tenant: string): string {
+  return `pgs-${tenant}`;
+}
+
+/**
+ * The cluster of a record on the hosts of the inventory.
+ * @throws PgsError `configuration` if a member's host is no longer in pgs.yaml
+ */
+export function layOutCluster(record: TenantRecord, inventory: Inventory): Cluster {
+  const { tenant } = record.spec;
+  const members = record.allocation.members.map((member) => {
+    const host = inventory.hosts.find((h) => h.name === member.host);
+    if (!host) {
+      throw new PgsError('configuration', {
+        doing: `laying out cluster ${tenant}`,
+        found: `member ${member.name} lives on host ${member.host}, which ${inventory.path} does not have`,
+        hint: `Put ${member.host} back into pgs.yaml; a host leaves the fleet only when no member lives on it.`,
+      });
+    }
+    return { name: member.name, host };
+  });
+  return {
+    tenant,
+    spec: record.spec,
+    allocation: record.allocation,
+    members,
+    entries: inventory.hosts,
+    ports: portsOf(record.allocation.slot, inventory.ports),
+    paths: pathsOf(tenant),
+    osUser: osUserOf(tenant),
+  };
+}

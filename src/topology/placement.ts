@@ -1,0 +1,141 @@
+// Where a new tenant goes: which ports and which hosts. Pure, so that two operators with the same facts decide the same
+// and the loser of a race simply decides again.
+
+import { PgsError } from '../errors.js';
+import type { Host, Inventory } from '../inventory/inventory.js';
+import { portsOf, portsPerTenant } from './cluster.js';
+import type { Allocation, Member, TenantRecord, TenantSpec } from './tenant.js';
+
+/** What placement has to know of a host. */
+export interface HostSupply {
+  host: Host;
+  /** Null: fit to take a member; otherwise why it is not. */
+  unfit: string | null;
+  memoryMiB: number;
+  cores: number;
+  /** Ports that something listens on. */
+  portsTaken: number[];
+}
+
+export interface PlacementRequest {
+  spec: TenantSpec;
+  /** Hosts the operator named with `--hosts`; null: pgs chooses. */
+  hosts: string[] | null;
+  supply: HostSupply[];
+  others: TenantRecord[];
+  inventory: Pick<Inventory, 'ports' | 'path'>;
+  quorumCommit: boolean;
+}
+
+/**
+ * Ports, members and sizing of a new tenant: one member a host, zones apart where the fleet has enough of them, the hosts with
+ * the fewest members first, then the fewest first members (`<tenant>-1` usually leads).
+ * @throws PgsError `unfit` when hosts or ports do not suffice
+ */
+export function placeTenant(request: PlacementRequest): Allocation {
+  const members = chooseHosts(request).map((host, i): Member => ({
+    name: `${request.spec.tenant}-${i + 1}`,
+    host: host.host.name,
+  }));
+  const chosen = request.supply.filter((s) => members.some((m) => m.host === s.host.name));
+  return {
+    slot: chooseSlot(request),
+    members,
+    memoryMiB: memoryBudgetMiB(Math.min(...chosen.map((s) => s.memoryMiB))),
+    cores: Math.min(...chosen.map((s) => s.cores)),
+    quorumCommit: request.quorumCommit,
+  };
+}
+
+/**
+ * Memory that a tenant's PostgreSQL is tuned for, MiB: an eighth of the host, because hosts are shared, at least 256 MiB
+ * and at most 16 GiB.
+ */
+export function memoryBudgetMiB(hostMemoryMiB: number): number {
+  return Math.max(256, Math.min(16_384, Math.floor(hostMemoryMiB / 8)));
+}
+
+function chooseHosts(request: PlacementRequest): HostSupply[] {
+  const { spec, hosts: named, supply, others } = request;
+  const count = spec.replicas + 1;
+  const doing = `placing ${count} members of ${spec.tenant}`;
+  const candidates = named ? named.map((name) => findSupply(name, supply, doing)) : supply;
+  if (named && named.length !== count) {
+    throw new PgsError('usage', {
+      doing,
+      found: `--hosts names ${named.length} hosts, but a leader and ${spec.replicas} replicas need ${count}`,
+    });
+  }
+  const fit = candidates.filter((s) => s.unfit === null);
+  if (fit.length < count) {
+    const unfit = candidates.filter((s) => s.unfit !== null).map((s) => `${s.host.name}: ${s.unfit}`);
+    throw new PgsError('unfit', {
+      doing,
+      found: [
+        `a leader and ${spec.replicas} replicas need ${count} hosts, one each; ${fit.length} of ${candidates.length} are fit`,
+        ...unfit,
+      ].join('\n'),
+      hint: unfit.length
+        ? 'Mend the hosts (see `pgs host check`), or ask for fewer replicas.'
+        : `Add hosts to ${request.inventory.path}, or ask for fewer replicas.`,
+    });
+  }
+  if (named) return fit;
+  return pickSpread(fit, count, others);
+}
+
+function findSupply(name: string, supply: HostSupply[], doing: string): HostSupply {
+  const found = supply.find((s) => s.host.name === name);
+  if (found) return found;
+  throw new PgsError('usage', {
+    doing,
+    found: `there is no host ${name}; the fleet has ${supply.map((s) => s.host.name).join(', ')}`,
+  });
+}
+
+/** Greedy: each turn takes, among the hosts in the zone used least so far, the one with the smallest load. */
+function pickSpread(fit: HostSupply[], count: number, others: TenantRecord[]): HostSupply[] {
+  const membersOn = (host: string) => others.flatMap((o) => o.allocation.members).filter((m) => m.host === host).length;
+  const firstsOn = (host: string) => others.filter((o) => o.allocation.members[0]?.host === host).length;
+  const picked: HostSupply[] = [];
+  const rest = [...fit];
+  while (picked.length < count) {
+    const zoneUse = (s: HostSupply) => picked.filter((p) => p.host.zone === s.host.zone).length;
+    const rank = (s: HostSupply) => [
+      zoneUse(s),
+      membersOn(s.host.name),
+      picked.length === 0 ? firstsOn(s.host.name) : 0,
+    ];
+    rest.sort(
+      (a, b) => compareRanks(rank(a), rank(b)) || a.host.name.localeCompare(b.host.name, 'en', { numeric: true }),
+    );
+    picked.push(rest.shift()!);
+  }
+  return picked;
+}
+
+function compareRanks(a: number[], b: number[]): number {
+  for (const [i, value] of a.entries()) {
+    const difference = value - (b[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** The lowest block of ports that no tenant has and nothing listens on, on any host (every host is an entry). */
+function chooseSlot({ spec, supply, others, inventory }: PlacementRequest): number {
+  const { from, to } = inventory.ports;
+  const slots = Math.floor((to - from + 1) / portsPerTenant);
+  const used = new Set(others.map((o) => o.allocation.slot));
+  const taken = new Set(supply.flatMap((s) => s.portsTaken));
+  for (let slot = 0; slot < slots; slot++) {
+    const base = portsOf(slot, inventory.ports).primary;
+    const free = Array.from({ length: portsPerTenant }, (_, i) => base + i).every((port) => !taken.has(port));
+    if (!used.has(slot) && free) return slot;
+  }
+  throw new PgsError('unfit', {
+    doing: `choosing ports for ${spec.tenant}`,
+    found: `all ${slots} blocks of ${portsPerTenant} ports between ${from} and ${to} are taken`,
+    hint: `Widen ports.to in ${inventory.path}.`,
+  });
+}

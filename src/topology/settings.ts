@@ -1,0 +1,115 @@
+// PostgreSQL parameters: the ones that pgs derives for a tenant, and the ones that an operator may not override, with why.
+
+import { PgsError } from '../errors.js';
+import type { Allocation, TenantSpec } from './tenant.js';
+
+export type Settings = Record<string, string | number | boolean>;
+
+/** Connections of a tenant; reserved ones for pgs and the superuser are on top of what clients get. */
+const maxConnections = 100;
+
+/**
+ * Settings from the memory and cores that the tenant was given, by the rules of the PostgreSQL wiki's tuning page: a quarter of
+ * memory for shared buffers, three quarters assumed cached by the system, work_mem so that every connection can sort at
+ * once within a quarter.
+ */
+export function deriveSettings(allocation: Pick<Allocation, 'memoryMiB' | 'cores' | 'members'>): Settings {
+  const { memoryMiB, cores, members } = allocation;
+  const mb = (value: number) => `${Math.floor(value)}MB`;
+  const parallel = Math.max(2, Math.min(8, cores));
+  return {
+    max_connections: maxConnections,
+    superuser_reserved_connections: 3,
+    shared_buffers: mb(memoryMiB / 4),
+    effective_cache_size: mb((memoryMiB * 3) / 4),
+    maintenance_work_mem: mb(Math.min(1024, Math.max(32, memoryMiB / 16))),
+    work_mem: mb(Math.min(64, Math.max(4, memoryMiB / 4 / maxConnections))),
+    max_worker_processes: Math.max(8, cores),
+    max_parallel_workers: parallel,
+    max_parallel_workers_per_gather: Math.max(1, Math.floor(parallel / 2)),
+    random_page_cost: 1.1,
+    min_wal_size: '128MB',
+    max_wal_size: mb(Math.min(4096, Math.max(512, memoryMiB / 2))),
+    wal_level: 'replica',
+    wal_log_hints: 'on',
+    hot_standby: 'on',
+    max_wal_senders: Math.max(10, members.length * 3),
+    max_replication_slots: Math.max(10, members.length * 3),
+    // A slot of a replica that is gone must not fill the leader's disk.
+    max_slot_wal_keep_size: '8GB',
+    wal_keep_size: '128MB',
+    // A standby looks for its new leader at once instead of every 5 s.
+    wal_retrieve_retry_interval: '500ms',
+    wal_compression: 'on',
+    password_encryption: 'scram-sha-256',
+    // Peers that vanished without a word are noticed within 30 s.
+    tcp_keepalives_idle: 10,
+    tcp_keepalives_interval: 5,
+    tcp_keepalives_count: 4,
+    client_connection_check_interval: '5s',
+    log_checkpoints: 'on',
+    log_lock_waits: 'on',
+    log_temp_files: '16MB',
+    log_autovacuum_min_duration: '10s',
+    log_line_prefix: '%m [%p] %q%u@%d %a ',
+    track_io_timing: 'on',
+  };
+}
+
+/** What an operator's `--set` may not touch, and what to use instead. */
+const refused: Record<string, string> = {
+  listen_addresses: 'pgs decides where members listen',
+  port: 'pgs allocates ports',
+  unix_socket_directories: 'sockets lie in a directory that only the tenant can enter',
+  data_directory: 'pgs decides where data lies',
+  hba_file: 'pgs writes the access rules',
+  ident_file: 'pgs writes the access rules',
+  ssl: 'TLS is always on',
+  ssl_cert_file: 'pgs issues the certificates',
+  ssl_key_file: 'pgs issues the certificates',
+  ssl_ca_file: 'pgs issues the certificates',
+  synchronous_standby_names: 'Patroni keeps it; use --rpo and --durability',
+  primary_conninfo: 'Patroni keeps it',
+  primary_slot_name: 'Patroni keeps it',
+  recovery_target_timeline: 'Patroni keeps it',
+  cluster_name: 'Patroni keeps it',
+  hot_standby: 'replicas must answer reads',
+  wal_log_hints: 'pg_rewind needs it; data checksums are on',
+  password_encryption: 'scram-sha-256 is the only way in',
+  fsync: 'switching it off loses acknowledged transactions',
+  full_page_writes: 'switching it off loses acknowledged transactions',
+};
+
+const parameterName = /^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/;
+
+/** @throws PgsError `configuration` for parameters that cannot be set, all of them at once */
+export function refuseSettings(spec: TenantSpec, source: string): void {
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(spec.settings)) {
+    if (!parameterName.test(name)) problems.push(`${JSON.stringify(name)} is not the name of a PostgreSQL parameter`);
+    else if (name in refused) problems.push(`${name} cannot be set: ${refused[name]}`);
+    // eslint-disable-next-line no-control-regex
+    else if (/[\u0000-\u001f]/.test(String(value))) problems.push(`the value of ${name} holds a control character`);
+  }
+  const commit = spec.settings['synchronous_commit'];
+  if (spec.rpoBytes === 0 && commit !== undefined && !['on', 'remote_apply', true, 'true'].includes(commit)) {
+    problems.push(`synchronous_commit ${String(commit)} acknowledges transactions that RPO 0 promises not to lose`);
+  }
+  if (problems.length === 0) return;
+  throw new PgsError('configuration', {
+    doing: `reading the settings of ${source}`,
+    found: problems.join('\n'),
+    hint: 'Leave these out; `pgs cluster show` lists what pgs sets.',
+  });
+}
+
+/** `name=value` of the command line. */
+export function parseSetting(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at > 0) return [text.slice(0, at).trim(), text.slice(at + 1)];
+  throw new PgsError('usage', {
+    doing: 'reading --set',
+    found: `${JSON.stringify(text)} is not of the form name=value`,
+    hint: 'For example: --set work_mem=32MB',
+  });
+}

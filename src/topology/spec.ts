@@ -1,0 +1,103 @@
+// A tenant's spec from what people type: options of `cluster create` and YAML files of `apply -f`. Validated once, here.
+
+import { z } from 'zod';
+import { PgsError } from '../errors.js';
+import { parseTenantName } from '../inventory/names.js';
+import { rtoPresetNames } from './presets.js';
+import type { TenantSpec } from './tenant.js';
+import { refuseSettings } from './settings.js';
+
+/** The most replicas that make sense of one leader: Patroni's slots and walsenders are sized for it. */
+export const replicasMax = 15;
+
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+/** The YAML form. Every field but the name has a default from pgs.yaml. */
+const fileSchema = z.strictObject({
+  tenant: z.string(),
+  replicas: z.number().int().min(1).max(replicasMax).optional(),
+  postgres: z.number().int().optional(),
+  rto: z.enum(rtoPresetNames).optional(),
+  rpo: z.number().int().min(0).optional(),
+  durability: z.enum(['available', 'strict']).optional(),
+  watchdog: z.enum(['required', 'automatic', 'off']).optional(),
+  settings: z.record(z.string(), scalar).optional(),
+});
+
+export type SpecFile = z.infer<typeof fileSchema>;
+
+export interface SpecDefaults {
+  rto: TenantSpec['rto'];
+  rpoBytes: number;
+  durability: TenantSpec['durability'];
+  watchdog: TenantSpec['watchdog'];
+  postgres: number;
+}
+
+/**
+ * A whole spec from a part of one.
+ * @throws PgsError `usage` or `configuration`, naming every wrong field
+ */
+export function completeSpec(given: unknown, defaults: SpecDefaults, source: string): TenantSpec {
+  const parsed = fileSchema.safeParse(given);
+  if (!parsed.success) {
+    throw new PgsError('configuration', { doing: `reading ${source}`, found: z.prettifyError(parsed.error) });
+  }
+  const file = parsed.data;
+  const spec: TenantSpec = {
+    tenant: parseTenantName(file.tenant),
+    replicas: file.replicas ?? 2,
+    postgres: file.postgres ?? defaults.postgres,
+    rto: file.rto ?? defaults.rto,
+    rpoBytes: file.rpo ?? defaults.rpoBytes,
+    durability: file.durability ?? defaults.durability,
+    watchdog: file.watchdog ?? defaults.watchdog,
+    settings: file.settings ?? {},
+  };
+  refuseContradictions(spec, source);
+  return spec;
+}
+
+function refuseContradictions(spec: TenantSpec, source: string): void {
+  if (spec.durability === 'strict' && spec.rpoBytes > 0) {
+    throw new PgsError('configuration', {
+      doing: `reading ${source}`,
+      found: `durability strict makes writes wait for a standby, but rpo ${spec.rpoBytes} allows them to be lost`,
+      hint: 'Choose rpo 0 with strict durability, or leave durability at available.',
+    });
+  }
+  refuseSettings(spec, source);
+}
+
+/** The spec in its YAML form, as `pgs cluster show -o yaml` prints it and `pgs apply -f` takes it. */
+export function specToFile(spec: TenantSpec): SpecFile {
+  return {
+    tenant: spec.tenant,
+    replicas: spec.replicas,
+    postgres: spec.postgres,
+    rto: spec.rto,
+    rpo: spec.rpoBytes,
+    durability: spec.durability,
+    watchdog: spec.watchdog,
+    settings: spec.settings,
+  };
+}
+
+/** A readable name for a tenant that was given none, such as `calm-heron`. */
+export function inventTenantName(taken: string[], random: () => number = Math.random): string {
+  const pick = (words: string[]) => words[Math.floor(random() * words.length)]!;
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const name = `${pick(adjectives)}-${pick(animals)}`;
+    if (!taken.includes(name)) return name;
+  }
+  return `${pick(adjectives)}-${pick(animals)}-${Math.floor(random() * 1e6)}`;
+}
+
+const adjectives =
+  'amber brave bright calm clear deft eager fair gentle keen lively mellow noble quiet rapid solid steady swift warm wise'.split(
+    ' ',
+  );
+const animals =
+  'badger beaver bison crane egret falcon finch heron ibex kestrel lynx marten osprey otter puffin raven stork swan tapir wren'.split(
+    ' ',
+  );
