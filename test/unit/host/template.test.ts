@@ -31,9 +31,20 @@ describe('renderTemplate', () => {
     ['a misspelt name in a condition', '<% if (it.mising) { %>x<% } %>', {}],
     ['a secret', '<%= it.password %>', { password: new Secret('hunter2') }],
     ['an object', '<%= it.user %>', { user: {} }],
+    [
+      'a missing member in a list',
+      '<% for (const m of it.members) { %><%= m.nmae %><% } %>',
+      { members: [{ name: 'a' }] },
+    ],
+    ['a misspelt member in a condition', '<% if (it.a.b) { %>x<% } %>', { a: {} }],
   ])('refuses %s', (_, text, data) => {
     const name = write(`${Math.abs(hash(text + JSON.stringify(data)))}.eta`, text);
     expect(() => renderTemplate(name, data)).toThrow(/rendering templates/);
+  });
+
+  it('walks lists', () => {
+    const name = write('list.eta', '<% for (const m of it.members) { -%>\n<%= m.name %>\n<% } -%>\n');
+    expect(renderTemplate(name, { members: [{ name: 'a' }, { name: 'b' }] })).toBe('a\nb\n');
   });
 
   it('does not put a secret into the error', () => {
