@@ -38,22 +38,22 @@ export type Action =
   | { kind: 'packages'; install: string[]; hold: string[] }
   | { kind: 'dcs-auth-enable' }
   | { kind: 'dcs-tenant-user'; tenant: string; want: 'present' | 'absent' }
-  | { kind: 'dcs-tenant-keys'; tenant: string; want: 'absent' }
   | { kind: 'record-phase'; tenant: string; phase: 'creating' | 'ready' | 'destroying' }
   | { kind: 'record-retire'; tenant: string; keepsData: boolean }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
-  | { kind: 'sql'; tenant: string; statements: string }
-  | { kind: 'prove'; tenant: string };
+  | { kind: 'sql'; tenant: string };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */
 export type Condition =
   | { kind: 'none' }
+  /** `loaded`: sha256 that the process must have loaded per path; an empty one means that the path must not be loaded. */
   | { kind: 'unit'; unit: string; active: boolean; loaded: Record<string, string> }
   | { kind: 'dcs-healthy'; members: number }
   | { kind: 'leader'; tenant: string }
   | { kind: 'streaming'; tenant: string; replicas: number }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
-  | { kind: 'entry'; tenant: string };
+  /** A write through every entry, read back through `replica`, TLS verified. */
+  | { kind: 'proven'; tenant: string };
 
 export interface Plan {
   /** What the plan is for: `fleet`, `host h1`, `cluster demo`. */

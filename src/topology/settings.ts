@@ -92,7 +92,7 @@ export function refuseSettings(spec: TenantSpec, source: string): void {
     else if (/[\u0000-\u001f]/.test(String(value))) problems.push(`the value of ${name} holds a control character`);
   }
   const commit = spec.settings['synchronous_commit'];
-  if (spec.rpoBytes === 0 && commit !== undefined && !['on', 'remote_apply', true, 'true'].includes(commit)) {
+  if (spec.rpoBytes === 0 && commit !== undefined && !['on', 'remote_apply', 'true'].includes(String(commit))) {
     problems.push(`synchronous_commit ${String(commit)} acknowledges transactions that RPO 0 promises not to lose`);
   }
   if (problems.length === 0) return;

@@ -1,0 +1,99 @@
+// Patroni's REST over mutual TLS. A member that does not answer is a value, not an exception.
+
+import { Agent } from 'node:https';
+import axios from 'axios';
+import { PgsError } from '../errors.js';
+import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import type { Cluster, PlacedMember } from '../topology/cluster.js';
+import { parseMember, type MemberFact, type PatroniFacts } from './facts.js';
+
+export interface RestAnswer {
+  status: number;
+  body: unknown;
+}
+
+export interface PatroniClient {
+  gather(timeoutMs?: number): Promise<PatroniFacts>;
+  member(member: PlacedMember, timeoutMs?: number): Promise<MemberFact>;
+  /** Replaces the cluster-wide settings through the first member that takes them. */
+  putSettings(settings: Record<string, unknown>): Promise<void>;
+  /** A request of any kind to one member. @throws axios errors with nothing secret in them */
+  request(member: PlacedMember, method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, timeoutMs?: number): Promise<RestAnswer>;
+  close(): void;
+}
+
+const defaultTimeoutMs = 2500;
+
+export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): PatroniClient {
+  const agent = new Agent({
+    ca: secrets.restCa.certPem,
+    cert: secrets.restOperator.certPem,
+    key: secrets.restOperator.keyPem.reveal(),
+    keepAlive: true,
+  });
+  const { rest } = secrets.passwords;
+  const request: PatroniClient['request'] = async (member, method, path, body, timeoutMs = defaultTimeoutMs) => {
+    const address = member.host.address.includes(':') ? `[${member.host.address}]` : member.host.address;
+    try {
+      const answer = await axios.request<unknown>({
+        url: `https://${address}:${cluster.ports.rest}${path}`,
+        method,
+        data: body,
+        httpsAgent: agent,
+        proxy: false,
+        // Node's own deadline for the whole request: axios's `timeout` is not one.
+        signal: AbortSignal.timeout(timeoutMs),
+        validateStatus: () => true,
+        ...(method === 'GET' ? {} : { auth: { username: rest.user, password: rest.password.reveal() } }),
+      });
+      return { status: answer.status, body: answer.data };
+    } catch (thrown) {
+      // axios keeps the request with its password in the error: only the message leaves.
+      throw new PgsError('unreachable', {
+        doing: `asking Patroni of ${member.name} (${method} ${path})`,
+        host: member.host.name,
+        found: thrown instanceof Error && thrown.name !== 'CanceledError' ? thrown.message : `no answer within ${timeoutMs} ms`,
+        hint: `Look at \`pgs cluster logs ${cluster.tenant} --member ${member.name}\`.`,
+      });
+    }
+  };
+
+  const member: PatroniClient['member'] = async (m, timeoutMs) => {
+    try {
+      return parseMember((await request(m, 'GET', '/patroni', undefined, timeoutMs)).body);
+    } catch (thrown) {
+      return { reachable: false, why: thrown instanceof PgsError ? thrown.details.found : String(thrown) };
+    }
+  };
+
+  const settings = async (timeoutMs?: number): Promise<Record<string, unknown> | null> => {
+    const answers = cluster.members.map(async (m) => {
+      const answer = await request(m, 'GET', '/config', undefined, timeoutMs);
+      if (answer.status !== 200 || typeof answer.body !== 'object') throw new Error('no settings');
+      return answer.body as Record<string, unknown>;
+    });
+    return Promise.any(answers).catch(() => null);
+  };
+
+  return {
+    request,
+    member,
+    gather: async (timeoutMs) => {
+      const [facts, found] = await Promise.all([
+        Promise.all(cluster.members.map(async (m) => [m.name, await member(m, timeoutMs)] as const)),
+        settings(timeoutMs),
+      ]);
+      return { members: Object.fromEntries(facts), settings: found };
+    },
+    putSettings: async (wanted) => {
+      let last = 'no member answered';
+      for (const m of cluster.members) {
+        const answer = await request(m, 'PUT', '/config', wanted, 5000).catch((e: PgsError) => e);
+        if (!(answer instanceof PgsError) && answer.status === 200) return;
+        last = `${m.name}: ${answer instanceof PgsError ? answer.details.found : `HTTP ${answer.status}`}`;
+      }
+      throw new PgsError('command-failed', { doing: `storing the settings of ${cluster.tenant}`, found: last });
+    },
+    close: () => agent.destroy(),
+  };
+}

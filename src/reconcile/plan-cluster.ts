@@ -1,0 +1,358 @@
+// From what a tenant should be and what was found to the steps between. Pure: the same input gives the same plan, and facts that
+// match give an empty one.
+
+import { createHash } from 'node:crypto';
+import equal from 'fast-deep-equal';
+import { absentRouting, desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
+import { PgsError } from '../errors.js';
+import type { HostFacts } from '../host/facts.js';
+import { planResources } from '../host/plan-resources.js';
+import {
+  absentPatroni,
+  desiredDcsSettings,
+  desiredPatroni,
+  patroniUnit,
+  type DcsEndpoints,
+} from '../patroni/desired.js';
+import { findLeader, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
+import { appDatabase, type SqlFacts } from '../postgres/desired.js';
+import { reveal } from '../secrets/secret.js';
+import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import type { Cluster } from '../topology/cluster.js';
+import type { TenantPhase } from '../topology/tenant.js';
+import type { Condition, Plan, Step } from './step.js';
+
+export interface ClusterFacts {
+  hosts: Record<string, HostFacts>;
+  /** The tenant's etcd user and role are as they should be; null: not looked at. */
+  dcsAccess: boolean;
+  /** Something lies under the tenant's prefix in the DCS. */
+  dcsKeys: boolean;
+  patroni: PatroniFacts;
+  /** Null when no leader could be asked. */
+  sql: SqlFacts | null;
+}
+
+export interface PlanInput {
+  cluster: Cluster;
+  phase: TenantPhase;
+  secrets: TenantSecrets;
+  dcs: DcsEndpoints;
+  facts: ClusterFacts;
+}
+
+const bootstrapTimeoutMs = 120_000;
+
+/** The plan that makes the cluster what its record says. */
+export function planCluster(input: PlanInput): Plan {
+  const { cluster, facts } = input;
+  const { tenant } = cluster;
+  const warnings = unknownHosts(facts);
+  const access = facts.dcsAccess ? [] : [dcsAccessStep(tenant)];
+  const members = memberSteps(input, idsOf(access));
+  const routing = routingSteps(input);
+  const bootstrap = bootstrapSteps(input, idsOf([...access, ...members]));
+  const changes = [...access, ...members, ...routing, ...bootstrap];
+  const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
+  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings };
+}
+
+function unknownHosts(facts: ClusterFacts): string[] {
+  return Object.entries(facts.hosts).flatMap(([host, fact]) =>
+    fact.reachable ? [] : [`${host} could not be looked at and is left as it is: ${fact.why}`],
+  );
+}
+
+function idsOf(steps: Step[]): string[] {
+  return steps.map((s) => s.id);
+}
+
+function dcsAccessStep(tenant: string): Step {
+  return {
+    ...blankStep(`dcs/${tenant}/user`),
+    title: `give ${tenant} its own user and key range in etcd`,
+    reason: `etcd has no user that can reach /pgs/dcs/${tenant}/ and nothing else`,
+    timeoutMs: 10_000,
+    action: { kind: 'dcs-tenant-user', tenant, want: 'present' },
+  };
+}
+
+function blankStep(id: string): Omit<Step, 'title' | 'reason'> {
+  return {
+    id,
+    host: null,
+    diff: [],
+    needs: [],
+    timeoutMs: 30_000,
+    destructive: false,
+    action: { kind: 'none' },
+    done: { kind: 'none' },
+  };
+}
+
+/**
+ * Files and Patroni on every member's host. What is stopped starts everywhere at once; a running member that has to restart waits
+ * its turn: replicas first, one at a time with all streaming in between, the leader last.
+ */
+function memberSteps({ cluster, secrets, dcs, facts }: PlanInput, needs: string[]): Step[] {
+  const leader = findLeader(facts.patroni)?.name;
+  const leaderLast = [...cluster.members].sort((a, b) => Number(a.name === leader) - Number(b.name === leader));
+  const steps: Step[] = [];
+  let turn: string[] = [];
+  for (const member of leaderLast) {
+    const host = member.host.name;
+    const found = facts.hosts[host];
+    if (!found?.reachable) continue;
+    const resources = desiredPatroni(cluster, member, secrets, dcs);
+    for (const step of planResources({ host, subject: cluster.tenant, resources, facts: found, needs })) {
+      const restarts = step.action.kind === 'unit' && step.action.verb === 'restart';
+      steps.push(restarts ? { ...step, needs: [...step.needs, ...turn] } : step);
+      if (!restarts) continue;
+      const healthy = streamingStep(cluster, `after-${member.name}`, `${member.name} was restarted`, [step.id]);
+      steps.push(healthy);
+      turn = [healthy.id];
+    }
+  }
+  return steps;
+}
+
+function streamingStep(cluster: Cluster, id: string, reason: string, needs: string[]): Step {
+  const { tenant, members } = cluster;
+  return {
+    ...blankStep(`${tenant}/streaming/${id}`),
+    title: `wait until ${members.length - 1} replicas of ${tenant} stream`,
+    reason,
+    needs,
+    timeoutMs: bootstrapTimeoutMs,
+    done: { kind: 'streaming', tenant, replicas: members.length - 1 },
+  };
+}
+
+function routingSteps({ cluster, secrets, facts }: PlanInput): Step[] {
+  return cluster.entries.flatMap((entry) => {
+    const found = facts.hosts[entry.name];
+    if (!found?.reachable) return [];
+    const resources = [...desiredHaproxy(), ...desiredRouting(cluster, secrets)];
+    return planResources({
+      host: entry.name,
+      subject: `${cluster.tenant}-routing`,
+      resources,
+      facts: found,
+      needs: [],
+    });
+  });
+}
+
+/** What needs a running cluster: a leader, the first roles, streaming replicas, the steady settings. */
+function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
+  const { tenant } = cluster;
+  const steps: Step[] = [];
+  const leaderKnown = findLeader(facts.patroni) !== null;
+  if (!leaderKnown || needs.length > 0) {
+    steps.push({
+      ...blankStep(`${tenant}/leader`),
+      title: `wait for a leader of ${tenant}`,
+      reason: leaderKnown ? 'its members are changed' : 'no member leads',
+      needs,
+      timeoutMs: bootstrapTimeoutMs,
+      done: { kind: 'leader', tenant },
+    });
+  }
+  const afterLeader = steps.length > 0 ? [`${tenant}/leader`] : [];
+  const sql = sqlDifferences(facts.sql, secrets);
+  if (sql.length > 0) {
+    steps.push({
+      ...blankStep(`${tenant}/sql`),
+      title: `make the first roles and database of ${tenant}`,
+      reason: sql.join('; '),
+      needs: afterLeader,
+      timeoutMs: 60_000,
+      action: { kind: 'sql', tenant },
+    });
+  }
+  const streaming = streamingReplicas(facts.patroni).length;
+  if (streaming < cluster.members.length - 1) {
+    steps.push(
+      streamingStep(cluster, 'all', `${streaming} of ${cluster.members.length - 1} replicas stream`, afterLeader),
+    );
+  }
+  const settings = desiredDcsSettings(cluster);
+  if (!equal(facts.patroni.settings, settings))
+    steps.push(settingsStep(cluster, settings, facts.patroni.settings, idsOf(steps)));
+  return steps;
+}
+
+/** What the leader's roles and databases lack, in words. */
+function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[] {
+  if (!found) return ['no leader could be asked for its roles'];
+  const wanted = [
+    [secrets.passwords.app.user, secrets.appScram],
+    [secrets.passwords.probe.user, secrets.probeScram],
+  ] as const;
+  const roles = wanted.flatMap(([name, verifier]) => {
+    const stored = found.roles[name];
+    if (stored === undefined) return [`role ${name} is not there`];
+    return stored === sha256(reveal(verifier)) ? [] : [`role ${name} has another password`];
+  });
+  const database = found.databases[appDatabase];
+  return [
+    ...roles,
+    ...(database ? [] : [`database ${appDatabase} is not there`]),
+    ...(database?.publicMayConnect ? [`everybody may connect to database ${appDatabase}`] : []),
+    ...(found.proofOwner === secrets.passwords.probe.user
+      ? []
+      : ['the table that pgs proves services with is not there']),
+  ];
+}
+
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function settingsStep(
+  cluster: Cluster,
+  wanted: Record<string, unknown>,
+  found: Record<string, unknown> | null,
+  needs: string[],
+): Step {
+  const { tenant, spec } = cluster;
+  return {
+    ...blankStep(`${tenant}/settings`),
+    title: `set the timing and parameters of ${tenant} (preset ${spec.rto})`,
+    reason: found ? 'the settings in the DCS differ' : 'the cluster is made with fast timing; this is the steady one',
+    diff: found ? settingsDiff('', found, wanted) : [],
+    needs,
+    timeoutMs: 20_000,
+    action: { kind: 'patroni-settings', tenant, config: wanted },
+    done: { kind: 'patroni-settings', tenant, config: wanted },
+  };
+}
+
+function settingsDiff(path: string, before: Record<string, unknown>, after: Record<string, unknown>): Step['diff'] {
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return keys.flatMap((key) => {
+    const [a, b] = [before[key], after[key]];
+    if (equal(a, b)) return [];
+    if (isObject(a) && isObject(b)) return settingsDiff(`${path}${key}.`, a, b);
+    return [{ what: `${path}${key}`, before: printed(a), after: printed(b) }];
+  });
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function printed(value: unknown): string {
+  return value === undefined ? '(not set)' : JSON.stringify(value);
+}
+
+/** The result is proven from outside before a change counts as done; the first proof also ends the creation. */
+function proofSteps({ cluster, phase }: PlanInput, needs: string[]): Step[] {
+  const { tenant } = cluster;
+  const proof: Step = {
+    ...blankStep(`${tenant}/prove`),
+    title: `prove that ${tenant} answers on every entry`,
+    reason:
+      "a row written through each host's primary service must be read through its replica service, with TLS verified",
+    needs,
+    timeoutMs: 60_000,
+    action: { kind: 'none' },
+    done: { kind: 'proven', tenant },
+  };
+  if (phase !== 'creating') return [proof];
+  return [
+    proof,
+    {
+      ...blankStep(`${tenant}/ready`),
+      title: `record that ${tenant} is ready`,
+      reason: 'it was proven',
+      needs: [proof.id],
+      action: { kind: 'record-phase', tenant, phase: 'ready' },
+    },
+  ];
+}
+
+export interface DestroyInput extends Omit<PlanInput, 'secrets' | 'dcs' | 'phase'> {
+  purgeData: boolean;
+}
+
+/**
+ * The plan that removes a tenant: entries first, so that clients are turned away, then members, then its place in the DCS.
+ * @throws PgsError `endangers` when a host cannot be looked at: what is there is unknown, not absent
+ */
+export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
+  const { tenant } = cluster;
+  const unknown = unknownHosts(facts);
+  if (unknown.length > 0) {
+    throw new PgsError('endangers', {
+      doing: `planning to destroy ${tenant}`,
+      found: unknown.join('\n'),
+      hint: 'Bring the host back (or take it out of the fleet) and run the same command again; nothing has been removed by this run.',
+    });
+  }
+  const steps: Step[] = [];
+  for (const entry of cluster.entries) steps.push(...unrouteSteps(cluster, entry.name, facts.hosts[entry.name]!));
+  const unrouted = idsOf(steps);
+  for (const { host } of cluster.members) {
+    const resources = absentPatroni(cluster, purgeData);
+    steps.push(
+      ...planResources({
+        host: host.name,
+        subject: tenant,
+        resources,
+        facts: facts.hosts[host.name]!,
+        needs: unrouted,
+      }),
+    );
+  }
+  const stopped = idsOf(steps);
+  if (facts.dcsKeys || facts.dcsAccess) {
+    steps.push({
+      ...blankStep(`dcs/${tenant}/gone`),
+      title: `remove the keys and the user of ${tenant} from etcd`,
+      reason: 'no member is left to use them',
+      needs: stopped,
+      action: { kind: 'dcs-tenant-user', tenant, want: 'absent' },
+    });
+  }
+  steps.push({
+    ...blankStep(`${tenant}/forgotten`),
+    title: purgeData ? `forget ${tenant}` : `record that ${tenant} is retired with its data kept`,
+    reason: 'nothing of it runs any more',
+    needs: idsOf(steps),
+    action: { kind: 'record-retire', tenant, keepsData: !purgeData },
+  });
+  return { subject: `cluster ${tenant}`, steps, warnings: [] };
+}
+
+function unrouteSteps(cluster: Cluster, host: string, facts: HostFacts): Step[] {
+  const subject = `${cluster.tenant}-routing`;
+  const resources = absentRouting(cluster.tenant);
+  const files = planResources({ host, subject, resources, facts, needs: [] });
+  if (!facts.reachable) return files;
+  const paths = resources.flatMap((r) => (r.kind === 'absent' ? [r.name] : []));
+  const unit = facts.units[haproxyUnit];
+  const stillLoaded = paths.filter((path) => unit?.active === 'active' && unit.loaded[path] !== undefined);
+  if (stillLoaded.length === 0) return files;
+  return [
+    ...files,
+    {
+      ...blankStep(`${host}/${subject}/reload`),
+      host,
+      title: `reload ${haproxyUnit}`,
+      reason: `it still routes ${cluster.tenant}`,
+      needs: idsOf(files),
+      action: { kind: 'unit', unit: haproxyUnit, verb: 'reload' },
+      done: unloaded(paths),
+    },
+  ];
+}
+
+function unloaded(paths: string[]): Condition {
+  return { kind: 'unit', unit: haproxyUnit, active: true, loaded: Object.fromEntries(paths.map((path) => [path, ''])) };
+}
+
+/** What has to be looked at on a host to plan a tenant. */
+export function wantedFacts(cluster: Cluster): { users: string[]; units: string[] } {
+  return { users: [cluster.osUser, 'pgs-haproxy'], units: [patroniUnit(cluster.tenant), haproxyUnit] };
+}
