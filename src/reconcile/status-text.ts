@@ -1,0 +1,118 @@
+// `pgs cluster status` for people.
+
+import Table from 'cli-table3';
+import pc from 'picocolors';
+import type { ClusterStatus, ServiceStatus } from './status.js';
+
+export function describeStatus(status: ClusterStatus): string {
+  const { tenant, phase, healthy, postgres, rto, rpo, fencing } = status;
+  const head = [
+    `cluster ${pc.bold(tenant)}  ${healthy ? pc.green('healthy') : pc.red('NOT HEALTHY')}  PostgreSQL ${postgres}, rto ${rto}${phase === 'ready' ? '' : `, ${phase}`}`,
+  ];
+  if (status.paused) head.push(pc.yellow('PAUSED: Patroni does not fail over until it is resumed'));
+  const lines = [
+    ...head,
+    memberTable(status),
+    serviceTable(status.services),
+    `RPO      ${describeRpo(rpo)}`,
+    `fencing  ${fencing.verdict === 'fenced' ? pc.green('fenced') : pc.yellow(`${fencing.verdict.toUpperCase()} (${fencing.reason})`)}`,
+    describeDrift(status),
+    ...status.warnings.map((w) => pc.yellow(`warning  ${w}`)),
+  ];
+  return lines.join('\n');
+}
+
+function plainTable(head: string[]): Table.Table {
+  return new Table({
+    head: head.map((h) => pc.bold(h)),
+    chars: {
+      top: '',
+      'top-mid': '',
+      'top-left': '',
+      'top-right': '',
+      bottom: '',
+      'bottom-mid': '',
+      'bottom-left': '',
+      'bottom-right': '',
+      left: '',
+      'left-mid': '',
+      mid: '',
+      'mid-mid': '',
+      right: '',
+      'right-mid': '',
+      middle: '  ',
+    },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+  });
+}
+
+function memberTable({ members }: ClusterStatus): string {
+  const table = plainTable(['member', 'host', 'role', 'state', 'timeline', 'lag', 'watchdog', '']);
+  for (const m of members) {
+    const role =
+      m.role === 'leader' ? pc.green(m.role) : m.role === 'unknown' || m.role === 'other' ? pc.red(m.role) : m.role;
+    const lag = m.lagBytes === null ? '' : describeBytes(m.lagBytes);
+    table.push([
+      m.name,
+      m.host,
+      role,
+      m.state,
+      m.timeline ?? '',
+      lag,
+      m.fencing.verdict,
+      m.pendingRestart ? pc.yellow('restart pending') : '',
+    ]);
+  }
+  return table.toString();
+}
+
+function serviceTable(services: ServiceStatus[]): string {
+  const table = plainTable(['service', 'port', 'routes to']);
+  for (const { service, port, routes } of services) table.push([service, String(port), describeRoutes(routes)]);
+  return table.toString();
+}
+
+/** One answer when all entries agree, else each entry's own. */
+function describeRoutes(routes: ServiceStatus['routes']): string {
+  const text = (to: string[] | null) =>
+    to === null ? pc.yellow('not known') : to.length === 0 ? pc.red('nothing') : [...to].sort().join(', ');
+  const answers = Object.entries(routes).map(([entry, to]) => [entry, text(to)] as const);
+  const distinct = new Set(answers.map(([, answer]) => answer));
+  if (distinct.size === 1)
+    return `${[...distinct][0]} (from ${answers.length === 1 ? answers[0]![0] : `all ${answers.length} entries`})`;
+  return answers.map(([entry, answer]) => `${entry}: ${answer}`).join('; ');
+}
+
+function describeRpo({ bytes, verdict }: ClusterStatus['rpo']): string {
+  switch (verdict) {
+    case 'holds':
+      return pc.green('RPO 0 holds: every acknowledged commit is on two members');
+    case 'suspended':
+      return pc.red('RPO 0 SUSPENDED: no standby is left, acknowledged commits have one copy');
+    case 'waiting':
+      return pc.red('RPO 0 holds by waiting: no standby is left, writes wait (durability strict)');
+    case 'asynchronous':
+      return `asynchronous: up to ${describeBytes(bytes)} plus what is written within ttl seconds can be lost`;
+    case 'unknown':
+      return pc.yellow('not known: no leader answers');
+  }
+}
+
+function describeDrift({ drift, tenant }: ClusterStatus): string {
+  if (drift.length === 0) return `spec     nothing differs`;
+  return [
+    pc.yellow(`spec     ${drift.length} differences (pgs plan ${tenant}):`),
+    ...drift.map((d) => `         ${d.host ?? 'cluster'}: ${d.title}: ${d.reason}`),
+  ].join('\n');
+}
+
+export function describeBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
