@@ -18,7 +18,13 @@ export interface PatroniClient {
   /** Replaces the cluster-wide settings through the first member that takes them. */
   putSettings(settings: Record<string, unknown>): Promise<void>;
   /** A request of any kind to one member. @throws axios errors with nothing secret in them */
-  request(member: PlacedMember, method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, timeoutMs?: number): Promise<RestAnswer>;
+  request(
+    member: PlacedMember,
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: unknown,
+    timeoutMs?: number,
+  ): Promise<RestAnswer>;
   close(): void;
 }
 
@@ -52,7 +58,10 @@ export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): Patron
       throw new PgsError('unreachable', {
         doing: `asking Patroni of ${member.name} (${method} ${path})`,
         host: member.host.name,
-        found: thrown instanceof Error && thrown.name !== 'CanceledError' ? thrown.message : `no answer within ${timeoutMs} ms`,
+        found:
+          thrown instanceof Error && thrown.name !== 'CanceledError'
+            ? thrown.message
+            : `no answer within ${timeoutMs} ms`,
         hint: `Look at \`pgs cluster logs ${cluster.tenant} --member ${member.name}\`.`,
       });
     }

@@ -14,6 +14,8 @@ export interface DcsEndpoints {
   /** `address:port`, TLS. */
   hosts: string[];
   caPem: string;
+  /** etcd asks for a client certificate too: so does the fleet's own; an external one must make do with the password. */
+  clientCertificate: boolean;
 }
 
 export const dcsNamespace = '/pgs/dcs/';
@@ -149,8 +151,7 @@ export function renderPatroniConfig(
       hosts: dcs.hosts,
       protocol: 'https',
       cacert: tls('etcd-ca.crt'),
-      cert: tls('etcd.crt'),
-      key: tls('etcd.key'),
+      ...(dcs.clientCertificate ? { cert: tls('etcd.crt'), key: tls('etcd.key') } : {}),
       ...login(passwords.etcd),
     },
     restapi: {

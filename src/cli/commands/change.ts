@@ -1,0 +1,54 @@
+// The commands that change or compare a cluster and are typed most: `pgs switchover`, `plan`, `apply`, `use`.
+
+import { Command } from 'commander';
+
+const tenant = 'name of the tenant (may be left out with one tenant, or after `pgs use`)';
+
+export function switchoverCommand(): Command {
+  return new Command('switchover')
+    .description('let another member lead, as planned')
+    .argument('[tenant]', tenant)
+    .option('--to <member>', 'member that shall lead (default: the synchronous standby with the smallest lag)')
+    .option('--dry-run', 'show who would lead and change nothing', false)
+    .addHelpText('after', '\nExamples:\n  $ pgs switchover\n  $ pgs switchover acme --to acme-2')
+    .action(async (name: string | undefined, options: { to?: string; dryRun: boolean }, command: Command) => {
+      const { switchover } = await import('../cluster/switchover.js');
+      await switchover(name, options, command);
+    });
+}
+
+export function planCommand(): Command {
+  return new Command('plan')
+    .description('show what `pgs apply` would change (exit code 3 when there is something)')
+    .argument('[tenant]', tenant)
+    .option('-f, --file <file>', 'plan for this spec instead of the stored one')
+    .addHelpText('after', '\nExamples:\n  $ pgs plan acme\n  $ pgs plan -f acme.yaml -o json')
+    .action(async (name: string | undefined, options: { file?: string }, command: Command) => {
+      const { plan } = await import('../cluster/apply.js');
+      await plan(name, options, command);
+    });
+}
+
+export function applyCommand(): Command {
+  return new Command('apply')
+    .description('make a cluster what its spec says: repairs what differs, finishes what was interrupted')
+    .argument('[tenant]', tenant)
+    .option('-f, --file <file>', 'take the spec from this file (made when the tenant is new)')
+    .option('--dry-run', 'show the plan and change nothing (exit code 3 when there is something to do)', false)
+    .addHelpText('after', '\nExamples:\n  $ pgs apply acme\n  $ pgs apply -f acme.yaml --dry-run')
+    .action(async (name: string | undefined, options: { file?: string; dryRun: boolean }, command: Command) => {
+      const { apply } = await import('../cluster/apply.js');
+      await apply(name, options, command);
+    });
+}
+
+export function useCommand(): Command {
+  return new Command('use')
+    .description('choose the tenant that commands mean when none is named')
+    .argument('<tenant>', 'name of the tenant')
+    .addHelpText('after', '\nExamples:\n  $ pgs use acme && pgs switchover')
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const { use } = await import('../cluster/use.js');
+      await use(name, command);
+    });
+}

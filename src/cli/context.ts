@@ -1,0 +1,64 @@
+// What every command does around its work: find the fleet, open the session, close it again, and stop in order on Ctrl-C.
+
+import type { Command } from 'commander';
+import { PgsError } from '../errors.js';
+import type { Session } from '../reconcile/session.js';
+import { createTerminal, type OutputFormat, type Terminal } from './terminal.js';
+
+export interface Globals {
+  output: OutputFormat;
+  config?: string;
+}
+
+export interface Context {
+  session: Session;
+  terminal: Terminal;
+  /** Aborted by the first Ctrl-C or SIGTERM; the second one ends pgs at once. */
+  signal: AbortSignal;
+}
+
+export function terminalOf(command: Command): Terminal {
+  return createTerminal(command.optsWithGlobals<Globals>().output);
+}
+
+export async function withSession<T>(command: Command, work: (context: Context) => Promise<T>): Promise<T> {
+  const globals = command.optsWithGlobals<Globals>();
+  const terminal = createTerminal(globals.output);
+  const [{ openFleet }, { openSession }] = await Promise.all([import('./fleet.js'), import('../reconcile/session.js')]);
+  const session = openSession(await openFleet(globals));
+  const interrupt = new AbortController();
+  const onSignal = () => {
+    if (interrupt.signal.aborted) process.exit(130);
+    terminal.warn('stopping after the steps under way (again to stop at once)');
+    interrupt.abort();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    return await work({ session, terminal, signal: interrupt.signal });
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+    await session.close();
+  }
+}
+
+/** Asks for a word on the terminal; without one the caller's option is the only way. */
+export async function confirmByTyping(word: string, question: string, option: string): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw new PgsError('usage', {
+      doing: question,
+      found: 'there is no terminal to ask on',
+      hint: `Say ${option} if you mean it.`,
+    });
+  }
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await lines.question(`${question}\nType ${word} to go on: `);
+    if (answer.trim() === word) return;
+  } finally {
+    lines.close();
+  }
+  throw new PgsError('usage', { doing: question, found: 'the answer was another one; nothing was changed' });
+}

@@ -1,0 +1,84 @@
+// A planned change of leader: is it safe to ask for, who takes over, and what came of it.
+
+import { PgsError } from '../errors.js';
+import type { Cluster } from '../topology/cluster.js';
+import type { PatroniClient } from './client.js';
+import { findLeader, lagBytes, streamingReplicas, type PatroniFacts, type ReachableMember } from './facts.js';
+
+export interface SwitchoverChoice {
+  from: string;
+  to: string;
+}
+
+/** A candidate further behind than this would make writers wait while it catches up, bytes. */
+const candidateLagBytesMax = 16 * 1024 * 1024;
+
+/**
+ * Who leads and who should. Without a wish: a synchronous standby if there is one, then the one with the smallest lag.
+ * @throws PgsError `usage` for a member that cannot be meant, `endangers` when the cluster is in no state for it
+ */
+export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: string | null): SwitchoverChoice {
+  const doing = `planning a switchover of ${cluster.tenant}`;
+  const leader = findLeader(facts);
+  if (wish !== null && !cluster.members.some((m) => m.name === wish)) {
+    throw new PgsError('usage', {
+      doing,
+      found: `there is no member ${wish}; ${cluster.tenant} has ${cluster.members.map((m) => m.name).join(', ')}`,
+    });
+  }
+  if (!leader) {
+    throw new PgsError('endangers', {
+      doing,
+      found: 'no member leads, so there is nobody to take over from',
+      hint: `See \`pgs cluster status ${cluster.tenant}\`.`,
+    });
+  }
+  if (wish === leader.name) throw new PgsError('usage', { doing, found: `${wish} leads already` });
+  if (leader.fact.paused) {
+    throw new PgsError('endangers', { doing, found: 'Patroni is paused', hint: 'Resume it first.' });
+  }
+  const fit = streamingReplicas(facts).map((name) => ({ name, fact: facts.members[name] as ReachableMember }));
+  const allowed = facts.settings?.synchronous_mode ? fit.filter((m) => m.fact.synchronous) : fit;
+  const candidates = allowed
+    .filter((m) => (lagBytes(m.fact, leader.fact) ?? Infinity) <= candidateLagBytesMax)
+    .filter((m) => wish === null || m.name === wish)
+    .sort((a, b) => (lagBytes(a.fact, leader.fact) ?? 0) - (lagBytes(b.fact, leader.fact) ?? 0));
+  const to = candidates[0];
+  if (to) return { from: leader.name, to: to.name };
+  throw new PgsError('endangers', {
+    doing,
+    found: wish
+      ? `${wish} ${unfitReason(facts.members[wish])}`
+      : 'no replica streams, is synchronous where it has to be, and is within 16 MB of the leader',
+    hint: `See \`pgs cluster status ${cluster.tenant}\`; a switchover goes only to a member that has everything.`,
+  });
+}
+
+function unfitReason(fact: PatroniFacts['members'][string] | undefined): string {
+  if (!fact?.reachable) return `does not answer: ${fact?.why ?? 'not looked at'}`;
+  if (!fact.streaming) return `does not stream (${fact.state})`;
+  return 'is not synchronous or lags too far behind';
+}
+
+/**
+ * Asks Patroni for the switchover. Its own wait is bounded: 503 "status unknown" can still succeed, so only a clear refusal is
+ * an error; what came of it is for the caller to look at.
+ * @throws PgsError `command-failed` when Patroni refuses
+ */
+export async function requestSwitchover(
+  client: PatroniClient,
+  cluster: Cluster,
+  { from, to }: SwitchoverChoice,
+): Promise<void> {
+  const leader = cluster.members.find((m) => m.name === from)!;
+  const answer = await client
+    .request(leader, 'POST', '/switchover', { leader: from, candidate: to }, 60_000)
+    .catch((e: PgsError) => e);
+  // The leader closes its REST connections while it steps down; whether it went through is seen by looking.
+  if (answer instanceof PgsError || answer.status === 200 || answer.status === 202 || answer.status === 503) return;
+  throw new PgsError('command-failed', {
+    doing: `switching ${cluster.tenant} over from ${from} to ${to}`,
+    host: leader.host.name,
+    found: `Patroni answered ${answer.status}: ${typeof answer.body === 'string' ? answer.body.trim() : JSON.stringify(answer.body)}`,
+  });
+}

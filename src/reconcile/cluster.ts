@@ -1,0 +1,135 @@
+// One tenant's cluster at the edge: its record and secrets from the DCS, and everything that is found of it.
+
+import { desiredHaproxy, desiredRouting, haproxyUnit, tenantFile } from '../../haproxy/desired.js';
+import { PgsError } from '../errors.js';
+import { tenantAccessFacts, tenantKeysPresent } from '../etcd/tenants.js';
+import { dcsAccess } from '../etcd/access.js';
+import type { HostFacts } from '../host/facts.js';
+import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
+import type { Resource } from '../host/resource.js';
+import { connectPatroni, type PatroniClient } from '../patroni/client.js';
+import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
+import { findLeader } from '../patroni/facts.js';
+import { gatherSqlFacts } from '../postgres/client.js';
+import {
+  ensureTenantSecrets,
+  sealTenantSecrets,
+  unsealTenantSecrets,
+  type TenantSecrets,
+} from '../secrets/tenant-secrets.js';
+import { layOutCluster, type Cluster } from '../topology/cluster.js';
+import type { TenantRecord } from '../topology/tenant.js';
+import type { ClusterFacts } from './plan-cluster.js';
+import type { Session } from './session.js';
+
+export interface OpenCluster {
+  record: TenantRecord;
+  cluster: Cluster;
+  secrets: TenantSecrets;
+  /** Secrets were completed or certificates renewed, and are not stored yet. */
+  secretsChanged: boolean;
+  dcs: DcsEndpoints;
+  patroni: PatroniClient;
+}
+
+/**
+ * A tenant that is in the DCS, with secrets for every member: what is missing is generated but not stored (`storeSecrets` does).
+ * @throws PgsError `usage` when there is none of that name
+ */
+export async function openCluster(session: Session, tenant: string): Promise<OpenCluster> {
+  const store = await session.store();
+  const stored = await store.getTenant(tenant);
+  if (!stored || stored.record.phase === 'retired') throw await noSuchTenant(session, tenant);
+  return assembleCluster(session, stored.record, stored.sealedSecrets);
+}
+
+/** The same from a record that need not be stored, as a dry run has it. */
+export async function assembleCluster(
+  session: Session,
+  record: TenantRecord,
+  sealed: string | null,
+): Promise<OpenCluster> {
+  const { inventory, fleetKey, fleetSecrets } = session;
+  const { tenant } = record.spec;
+  const cluster = layOutCluster(record, inventory);
+  const known = sealed === null ? null : unsealTenantSecrets(fleetKey, tenant, sealed);
+  const hosts = cluster.members.map((m) => m.host);
+  const secrets = await ensureTenantSecrets(tenant, hosts, inventory, fleetSecrets, known, new Date());
+  return {
+    record,
+    cluster,
+    secrets,
+    secretsChanged: secrets !== known,
+    dcs: await dcsEndpoints(session),
+    patroni: connectPatroni(cluster, secrets),
+  };
+}
+
+async function noSuchTenant(session: Session, tenant: string): Promise<PgsError> {
+  const names = (await (await session.store()).listTenants())
+    .filter((t) => t.record.phase !== 'retired')
+    .map((t) => t.record.spec.tenant);
+  return new PgsError('usage', {
+    doing: `looking for tenant ${tenant}`,
+    found:
+      names.length > 0
+        ? `there is none of that name; the fleet has ${names.join(', ')}`
+        : 'the fleet has no tenants yet',
+    hint: `Make it with \`pgs cluster create ${tenant}\`.`,
+  });
+}
+
+async function dcsEndpoints({ inventory, fleetSecrets }: Session): Promise<DcsEndpoints> {
+  const access = await dcsAccess(inventory, fleetSecrets);
+  return {
+    hosts: access.endpoints.map((e) => e.url.replace('https://', '')),
+    caPem: access.caPem,
+    clientCertificate: inventory.etcd.kind === 'fleet',
+  };
+}
+
+export async function storeSecrets(session: Session, open: OpenCluster, lock: TenantLock): Promise<void> {
+  if (!open.secretsChanged) return;
+  const store = await session.store();
+  await store.putSecrets(
+    open.cluster.tenant,
+    sealTenantSecrets(session.fleetKey, open.cluster.tenant, open.secrets),
+    lock,
+  );
+  open.secretsChanged = false;
+}
+
+/** Everything that a plan for the cluster compares. Hosts that cannot be reached are unknown. */
+export async function gatherCluster(session: Session, open: OpenCluster): Promise<ClusterFacts> {
+  const { cluster, patroni } = open;
+  const dcs = await session.dcs();
+  const [hosts, patroniFacts, access, keys] = await Promise.all([
+    gatherHosts(session, open),
+    patroni.gather(),
+    tenantAccessFacts(dcs, cluster.tenant),
+    tenantKeysPresent(dcs, cluster.tenant),
+  ]);
+  const leader = findLeader(patroniFacts);
+  const leaderHost = cluster.members.find((m) => m.name === leader?.name)?.host.name;
+  const sql = leaderHost ? await gatherSqlFacts(session.hosts.get(leaderHost), cluster) : null;
+  return { hosts, dcsAccess: access === 'right', dcsKeys: keys, patroni: patroniFacts, sql };
+}
+
+async function gatherHosts(
+  session: Session,
+  { cluster, secrets, dcs }: OpenCluster,
+): Promise<Record<string, HostFacts>> {
+  const entries = cluster.entries.map(async (entry) => {
+    const member = cluster.members.find((m) => m.host.name === entry.name);
+    const resources: Resource[] = [
+      ...desiredHaproxy(),
+      ...desiredRouting(cluster, secrets),
+      ...(member ? [...desiredPatroni(cluster, member, secrets, dcs), ...absentPatroni(cluster, true)] : []),
+    ];
+    return [
+      entry.name,
+      await gatherHostFacts(session.hosts.get(entry.name), mergeWanted([wantedFor(resources)])),
+    ] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}

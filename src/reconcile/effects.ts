@@ -1,0 +1,140 @@
+// Steps on real hosts: each kind of action and condition is handed to the component that knows it.
+
+import equal from 'fast-deep-equal';
+import { PgsError } from '../errors.js';
+import { ensureTenantAccess, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
+import { applyResources, performUnit } from '../host/apply-resources.js';
+import { gatherHostFacts } from '../host/gather.js';
+import { findLeader, streamingReplicas, type MemberFact } from '../patroni/facts.js';
+import { runSuperuserSql } from '../postgres/client.js';
+import { desiredSql } from '../postgres/desired.js';
+import { proveServices } from '../postgres/proof.js';
+import type { TenantLock } from '../state/lock.js';
+import type { OpenCluster } from './cluster.js';
+import type { Effects, Seen } from './execute.js';
+import type { Session } from './session.js';
+import type { Condition, Step } from './step.js';
+
+/** Effects on one tenant's cluster, under its lock. */
+export function createEffects(session: Session, open: OpenCluster, lock: TenantLock): Effects {
+  return {
+    perform: (step) => perform(session, open, lock, step),
+    check: (step) => check(session, open, step.host, step.done),
+  };
+}
+
+async function perform(session: Session, open: OpenCluster, lock: TenantLock, step: Step): Promise<void> {
+  const { action, timeoutMs } = step;
+  const { cluster, secrets } = open;
+  const { tenant } = cluster;
+  switch (action.kind) {
+    case 'none':
+      return;
+    case 'resources':
+      await applyResources(session.hosts.get(step.host!), action.resources, timeoutMs);
+      return;
+    case 'unit':
+      await performUnit(session.hosts.get(step.host!), action.unit, action.verb, timeoutMs);
+      return;
+    case 'dcs-tenant-user': {
+      const dcs = await session.dcs();
+      if (action.want === 'present') {
+        await ensureTenantAccess(dcs, tenant, secrets.passwords.etcd.password);
+        return;
+      }
+      await removeTenantKeys(dcs, tenant);
+      await removeTenantAccess(dcs, tenant);
+      return;
+    }
+    case 'patroni-settings':
+      await open.patroni.putSettings(action.config);
+      return;
+    case 'sql': {
+      const host = await leaderHost(open);
+      await runSuperuserSql(session.hosts.get(host), cluster, step.title, desiredSql(secrets), timeoutMs);
+      return;
+    }
+    case 'record-phase': {
+      const store = await session.store();
+      await store.updateTenant(tenant, (record) => ({ ...record, phase: action.phase }), lock);
+      return;
+    }
+    case 'record-retire': {
+      const store = await session.store();
+      if (action.keepsData) await store.updateTenant(tenant, (record) => ({ ...record, phase: 'retired' }), lock);
+      else await store.removeTenant(tenant, lock);
+      return;
+    }
+    case 'packages':
+    case 'dcs-auth-enable':
+      throw new PgsError('bug', { doing: step.title, found: `a cluster's plan has a step of kind ${action.kind}` });
+  }
+}
+
+async function leaderHost({ cluster, patroni }: OpenCluster): Promise<string> {
+  const leader = findLeader(await patroni.gather());
+  const member = cluster.members.find((m) => m.name === leader?.name);
+  if (member) return member.host.name;
+  throw new PgsError('unreachable', { doing: `looking for the leader of ${cluster.tenant}`, found: 'no member leads' });
+}
+
+async function check(session: Session, open: OpenCluster, host: string | null, condition: Condition): Promise<Seen> {
+  switch (condition.kind) {
+    case 'none':
+      return { done: true, seen: '' };
+    case 'unit':
+      return checkUnit(session, host!, condition);
+    case 'leader': {
+      const facts = await open.patroni.gather(1500);
+      return { done: findLeader(facts) !== null, seen: describeMembers(facts.members) };
+    }
+    case 'streaming': {
+      const facts = await open.patroni.gather(1500);
+      return { done: streamingReplicas(facts).length >= condition.replicas, seen: describeMembers(facts.members) };
+    }
+    case 'patroni-settings': {
+      const { settings } = await open.patroni.gather(1500);
+      return {
+        done: equal(settings, condition.config),
+        seen: settings ? 'the settings are still the old ones' : 'no member answers',
+      };
+    }
+    case 'proven':
+      return checkProof(open);
+    case 'dcs-healthy':
+      throw new PgsError('bug', { doing: 'checking a step', found: "a cluster's plan waits for the DCS" });
+  }
+}
+
+async function checkUnit(session: Session, host: string, wanted: Extract<Condition, { kind: 'unit' }>): Promise<Seen> {
+  const facts = await gatherHostFacts(session.hosts.get(host), { users: [], paths: [], units: [wanted.unit] });
+  if (!facts.reachable) return { done: false, seen: facts.why };
+  const unit = facts.units[wanted.unit];
+  const active = unit?.active === 'active';
+  const stale = Object.entries(wanted.loaded).filter(([path, sha]) => (unit?.loaded[path] ?? '') !== sha);
+  if (active !== wanted.active) return { done: false, seen: `${wanted.unit} is ${unit?.active ?? 'not there'}` };
+  return {
+    done: !wanted.active || stale.length === 0,
+    seen: `${wanted.unit} has not loaded ${stale.map(([path]) => path).join(', ')}`,
+  };
+}
+
+/** A service that does not answer yet is not done; the last word of it is shown if it never does. */
+async function checkProof({ cluster, secrets }: OpenCluster): Promise<Seen> {
+  try {
+    const missing = await proveServices(cluster, secrets);
+    return { done: missing === null, seen: missing ?? '' };
+  } catch (thrown) {
+    if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };
+    throw thrown;
+  }
+}
+
+function describeMembers(members: Record<string, MemberFact>): string {
+  return Object.entries(members)
+    .map(([name, fact]) => {
+      if (!fact.reachable) return `${name}: ${fact.why}`;
+      return `${name}: ${fact.role} ${fact.state}${fact.timeline ? ` on timeline ${fact.timeline}` : ''}`;
+    })
+    .join('; ');
+}
