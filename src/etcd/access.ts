@@ -1,0 +1,92 @@
+// How pgs itself reaches the DCS: which endpoints, which certificates, which login. The fleet's own etcd and one that
+// somebody else runs differ only here.
+
+import { readFile } from 'node:fs/promises';
+import { PgsError } from '../errors.js';
+import type { ExternalEtcd, FleetEtcd, Inventory } from '../inventory/inventory.js';
+import { Secret } from '../secrets/secret.js';
+
+export interface DcsEndpoint {
+  /** Name for people: the host's name in pgs.yaml, or `host:port` of an external etcd. */
+  name: string;
+  /** `https://address:port` */
+  url: string;
+}
+
+export interface DcsAccess {
+  endpoints: DcsEndpoint[];
+  caPem: string;
+  /** Client certificate; null where an external etcd asks for none. */
+  client: { certPem: string; keyPem: Secret } | null;
+  user: string;
+  password: Secret;
+}
+
+/** The operator's part of FleetSecrets that opens the fleet's etcd. */
+export interface OperatorEtcdSecrets {
+  clientCaPem: string;
+  /** Without a CN: etcd takes the CN of a client certificate as a login over gRPC. */
+  operatorCertPem: string;
+  operatorKeyPem: Secret;
+  rootPassword: Secret;
+}
+
+export const etcdRootUser = 'root';
+
+export function fleetEndpoints(inventory: Inventory, etcd: FleetEtcd): DcsEndpoint[] {
+  return etcd.members.map((name) => {
+    const host = inventory.hosts.find((h) => h.name === name);
+    if (!host) {
+      throw new PgsError('configuration', {
+        doing: 'finding the members of etcd',
+        found: `etcd member ${name} is no host of ${inventory.path}`,
+        hint: 'Name hosts of the fleet under etcd.members.',
+      });
+    }
+    return { name, url: endpointUrl(host.address, etcd.clientPort) };
+  });
+}
+
+export function fleetAccess(inventory: Inventory, etcd: FleetEtcd, secrets: OperatorEtcdSecrets): DcsAccess {
+  return {
+    endpoints: fleetEndpoints(inventory, etcd),
+    caPem: secrets.clientCaPem,
+    client: { certPem: secrets.operatorCertPem, keyPem: secrets.operatorKeyPem },
+    user: etcdRootUser,
+    password: secrets.rootPassword,
+  };
+}
+
+/** @throws PgsError `configuration` if a file cannot be read */
+export async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
+  const [ca, cert, key, password] = await Promise.all([
+    readGiven('etcd.ca', etcd.caPath),
+    etcd.certPath ? readGiven('etcd.cert', etcd.certPath) : null,
+    etcd.keyPath ? readGiven('etcd.key', etcd.keyPath) : null,
+    readGiven('etcd.password_file', etcd.passwordPath),
+  ]);
+  return {
+    endpoints: etcd.endpoints.map((url) => ({ name: url.replace(/^https?:\/\//, ''), url })),
+    caPem: ca,
+    client: cert !== null && key !== null ? { certPem: cert, keyPem: new Secret(key) } : null,
+    user: etcd.user,
+    password: new Secret(password.replace(/\r?\n$/, '')),
+  };
+}
+
+export function endpointUrl(address: string, port: number): string {
+  return `https://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
+async function readGiven(setting: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw new PgsError('configuration', {
+      doing: 'reading what opens the external etcd',
+      found: `${setting}: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+      hint: `Put the file at ${path}, or correct ${setting} in pgs.yaml.`,
+      cause: thrown,
+    });
+  }
+}

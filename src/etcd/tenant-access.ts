@@ -1,0 +1,114 @@
+// A tenant's own login to etcd: user and role `pgs-<tenant>` with its key range and nothing else. What differs is computed
+// from facts and only that is changed, since every change moves etcd's auth revision for everybody.
+
+import type { Secret } from '../secrets/secret.js';
+import type { Dcs } from './client.js';
+import type { Permission } from './logins.js';
+
+export interface TenantAccessFacts {
+  /** Roles of the tenant's user; null: there is no such user. */
+  roles: string[] | null;
+  /** Permissions of the tenant's role; null: there is no such role. */
+  permissions: Permission[] | null;
+  /** Whether the user can log in with the password of the tenant's secrets. */
+  passwordWorks: boolean;
+}
+
+export type AccessChange =
+  | { kind: 'add-role' }
+  | { kind: 'grant-range' }
+  | { kind: 'revoke-range'; start: string; end: string }
+  | { kind: 'add-user' }
+  | { kind: 'change-password' }
+  | { kind: 'grant-role' }
+  | { kind: 'revoke-role'; role: string };
+
+/** Patroni's keys of all tenants; Patroni's `namespace` setting. */
+export const dcsNamespace = '/pgs/dcs/';
+
+export function tenantKeyPrefix(tenant: string): string {
+  return `${dcsNamespace}${tenant}/`;
+}
+
+export function tenantLogin(tenant: string): string {
+  return `pgs-${tenant}`;
+}
+
+/** [/pgs/dcs/acme/, /pgs/dcs/acme0): `0` follows `/`, so acme2 and acme-co lie outside. It is what Patroni itself asks for. */
+export function tenantRange(tenant: string): Permission {
+  return { access: 'readwrite', start: tenantKeyPrefix(tenant), end: `${dcsNamespace}${tenant}0` };
+}
+
+/** What must change, in an order in which every stop on the way leaves the tenant with too little rather than too much. */
+export function planTenantAccess(tenant: string, facts: TenantAccessFacts): AccessChange[] {
+  const login = tenantLogin(tenant);
+  const range = tenantRange(tenant);
+  const changes: AccessChange[] = [];
+  const permissions = facts.permissions ?? [];
+  const foreign = (facts.roles ?? []).filter((role) => role !== login);
+  changes.push(...foreign.map((role): AccessChange => ({ kind: 'revoke-role', role })));
+  if (!facts.permissions) changes.push({ kind: 'add-role' });
+  // A grant on the same range replaces the permission, so only other ranges are revoked.
+  const others = permissions.filter((p) => p.start !== range.start || p.end !== range.end);
+  changes.push(...others.map(({ start, end }): AccessChange => ({ kind: 'revoke-range', start, end })));
+  if (!permissions.some((p) => samePermission(p, range))) changes.push({ kind: 'grant-range' });
+  if (!facts.roles) changes.push({ kind: 'add-user' });
+  else if (!facts.passwordWorks) changes.push({ kind: 'change-password' });
+  if (!facts.roles?.includes(login)) changes.push({ kind: 'grant-role' });
+  return changes;
+}
+
+function samePermission(a: Permission, b: Permission): boolean {
+  return a.access === b.access && a.start === b.start && a.end === b.end;
+}
+
+export async function tenantAccessFacts(dcs: Dcs, tenant: string, password: Secret): Promise<TenantAccessFacts> {
+  const login = tenantLogin(tenant);
+  const [roles, permissions] = await Promise.all([dcs.logins.rolesOf(login), dcs.logins.permissionsOf(login)]);
+  return { roles, permissions, passwordWorks: roles !== null && (await dcs.logins.passwordWorks(login, password)) };
+}
+
+/** Makes the tenant's login what it should be and returns what it changed; nothing to do changes nothing. */
+export async function ensureTenantAccess(dcs: Dcs, tenant: string, password: Secret): Promise<AccessChange[]> {
+  const changes = planTenantAccess(tenant, await tenantAccessFacts(dcs, tenant, password));
+  for (const change of changes) await performAccessChange(dcs, tenant, password, change);
+  return changes;
+}
+
+async function performAccessChange(dcs: Dcs, tenant: string, password: Secret, change: AccessChange): Promise<void> {
+  const login = tenantLogin(tenant);
+  const { logins } = dcs;
+  switch (change.kind) {
+    case 'add-role':
+      return logins.addRole(login);
+    case 'grant-range':
+      return logins.grantPermission(login, tenantRange(tenant));
+    case 'revoke-range':
+      return logins.revokePermission(login, change);
+    case 'add-user':
+      return logins.addUser(login, password);
+    case 'change-password':
+      return logins.changePassword(login, password);
+    case 'grant-role':
+      return logins.grantRole(login, login);
+    case 'revoke-role':
+      return logins.revokeRole(login, change.role);
+  }
+}
+
+/** Removes the tenant's user and role; no error if they are gone. */
+export async function removeTenantAccess(dcs: Dcs, tenant: string): Promise<void> {
+  const login = tenantLogin(tenant);
+  const [roles, permissions] = await Promise.all([dcs.logins.rolesOf(login), dcs.logins.permissionsOf(login)]);
+  if (roles) await dcs.logins.removeUser(login);
+  if (permissions) await dcs.logins.removeRole(login);
+}
+
+export async function tenantHasKeys(dcs: Dcs, tenant: string): Promise<boolean> {
+  return (await dcs.getPrefix(tenantKeyPrefix(tenant))).length > 0;
+}
+
+/** Removes what the tenant's Patroni keeps in etcd; returns how many keys there were. */
+export async function removeTenantKeys(dcs: Dcs, tenant: string): Promise<number> {
+  return dcs.deletePrefix(tenantKeyPrefix(tenant));
+}
