@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { sandboxCommand } from './sandbox.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
-export const commands: (() => Command)[] = [];
+export const commands: (() => Command)[] = [sandboxCommand];
