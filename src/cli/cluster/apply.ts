@@ -1,0 +1,121 @@
+import type { Command } from 'commander';
+import { readFile } from 'node:fs/promises';
+import { PgsError, exitCodePlanHasChanges } from '../../errors.js';
+import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js';
+import { gatherCluster, openCluster, type OpenCluster } from '../../reconcile/cluster.js';
+import { createCluster, planCreate } from '../../reconcile/create.js';
+import { respecCluster, withSpec } from '../../reconcile/respec.js';
+import type { Session } from '../../reconcile/session.js';
+import type { Plan } from '../../reconcile/step.js';
+import { withSession, type Context } from '../context.js';
+import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
+import { resolveTenant } from './tenant.js';
+
+/** `-o json`: {subject, changes, steps: [{id, host, title, reason, diff, needs, timeoutMs, destructive}], warnings} */
+export async function plan(given: string | undefined, options: { file?: string }, command: Command): Promise<void> {
+  await withSession(command, async (context) => showPlan(context, given, options.file));
+}
+
+async function showPlan(
+  { session, terminal }: Context,
+  given: string | undefined,
+  file: string | undefined,
+): Promise<void> {
+  const found = await planFor(session, given, file);
+  found.open.patroni.close();
+  await terminal.result(planToJson(found.plan), () => describePlan(found.plan));
+  if (hasChanges(found.plan)) process.exitCode = exitCodePlanHasChanges;
+}
+
+async function planFor(
+  session: Session,
+  given: string | undefined,
+  file: string | undefined,
+): Promise<{ open: OpenCluster; plan: Plan }> {
+  if (file === undefined) {
+    const open = await openCluster(session, await resolveTenant(session, given));
+    return { open, plan: planOf(open, await gatherCluster(session, open)) };
+  }
+  const spec = await readSpecFile(file, given);
+  if (!(await (await session.store()).getTenant(spec.tenant))) {
+    return planCreate(session, { given: spec, hosts: null, source: file, reuseData: false });
+  }
+  const open = withSpec(await openCluster(session, spec.tenant), spec, file);
+  return { open, plan: planOf(open, await gatherCluster(session, open)) };
+}
+
+export async function apply(
+  given: string | undefined,
+  options: { file?: string; dryRun: boolean },
+  command: Command,
+): Promise<void> {
+  await withSession(command, async (context) => {
+    if (options.dryRun) return showPlan(context, given, options.file);
+    const applied = await applyFor(context, given, options.file);
+    const { terminal } = context;
+    for (const warning of applied.warnings) terminal.warn(warning);
+    const changes = applied.steps.filter((s) => s.action.kind !== 'none').length;
+    await terminal.result(
+      { ...(planToJson(applied) as object), applied: true },
+      () => `${applied.subject}: ${changes === 0 ? 'nothing to change' : `${changes} changes applied`}`,
+    );
+  });
+}
+
+async function applyFor(
+  { session, terminal, signal }: Context,
+  given: string | undefined,
+  file: string | undefined,
+): Promise<Plan> {
+  const onEvent = reportSteps(terminal);
+  if (file !== undefined) {
+    const spec = await readSpecFile(file, given);
+    if (!(await (await session.store()).getTenant(spec.tenant))) {
+      const created = await createCluster(
+        session,
+        { given: spec, hosts: null, source: file, reuseData: false },
+        { signal, onEvent },
+      );
+      created.open.patroni.close();
+      return created.plan;
+    }
+    return respecCluster(session, spec, file, { signal, onEvent });
+  }
+  const tenant = await resolveTenant(session, given);
+  return withTenantLock(session, tenant, `apply ${tenant}`, signal, async (lock, held) => {
+    const open = await openCluster(session, tenant);
+    try {
+      return await applyCluster(session, open, lock, { signal: held, onEvent });
+    } finally {
+      open.patroni.close();
+    }
+  });
+}
+
+type SpecFileContent = Record<string, unknown> & { tenant: string };
+
+async function readSpecFile(file: string, given: string | undefined): Promise<SpecFileContent> {
+  const { parse } = await import('yaml');
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new PgsError('usage', { doing: `reading ${file}`, found: cause.message });
+  });
+  let content: unknown;
+  try {
+    content = parse(text);
+  } catch (thrown) {
+    throw new PgsError('configuration', {
+      doing: `reading ${file}`,
+      found: thrown instanceof Error ? thrown.message : String(thrown),
+    });
+  }
+  const named =
+    typeof content === 'object' && content !== null && typeof (content as { tenant?: unknown }).tenant === 'string';
+  if (!named)
+    throw new PgsError('configuration', {
+      doing: `reading ${file}`,
+      found: 'it does not say which `tenant` it is for',
+    });
+  const spec = content as SpecFileContent;
+  if (given === undefined || given === spec.tenant) return spec;
+  throw new PgsError('usage', { doing: `reading ${file}`, found: `it is for ${spec.tenant}, not for ${given}` });
+}

@@ -1,0 +1,62 @@
+// Changing a tenant under its lock: gather, plan, apply, until nothing differs.
+
+import { PgsError } from '../errors.js';
+import { acquireTenantLock, type TenantLock } from '../state/lock.js';
+import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
+import { createEffects } from './effects.js';
+import { executePlan, type StepEvent } from './execute.js';
+import { planCluster, type ClusterFacts } from './plan-cluster.js';
+import type { Session } from './session.js';
+import type { Plan } from './step.js';
+
+export interface ChangeOptions {
+  signal: AbortSignal;
+  onEvent: (event: StepEvent) => void;
+  /** Called once with the plan, before anything is done. */
+  onPlan?: (plan: Plan) => void;
+}
+
+/**
+ * Runs `work` while holding the tenant's lock. Its signal aborts on Ctrl-C and when the lock is lost.
+ * @throws PgsError `held` when another operator changes the tenant
+ */
+export async function withTenantLock<T>(
+  session: Session,
+  tenant: string,
+  command: string,
+  signal: AbortSignal,
+  work: (lock: TenantLock, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lock = await acquireTenantLock(await session.dcs(), tenant, { command });
+  try {
+    return await work(lock, AbortSignal.any([signal, lock.signal]));
+  } finally {
+    await lock.release();
+  }
+}
+
+export function planOf(open: OpenCluster, facts: ClusterFacts): Plan {
+  const { cluster, record, secrets, dcs } = open;
+  return planCluster({ cluster, phase: record.phase, secrets, dcs, facts });
+}
+
+/** What of a change needs no plan to be known: the plan as it was applied, for the report. */
+export async function applyCluster(
+  session: Session,
+  open: OpenCluster,
+  lock: TenantLock,
+  options: ChangeOptions,
+): Promise<Plan> {
+  if (open.record.phase === 'destroying') {
+    throw new PgsError('endangers', {
+      doing: `changing ${open.cluster.tenant}`,
+      found: 'its removal was begun and not finished',
+      hint: `Finish it with \`pgs cluster destroy ${open.cluster.tenant}\`.`,
+    });
+  }
+  await storeSecrets(session, open, lock);
+  const plan = planOf(open, await gatherCluster(session, open));
+  options.onPlan?.(plan);
+  await executePlan(plan, createEffects(session, open, lock), { onEvent: options.onEvent, signal: options.signal });
+  return plan;
+}

@@ -1,0 +1,154 @@
+// Making a tenant: decide where it goes, keep that in the DCS, and apply. Run again after any interruption, it goes on.
+
+import equal from 'fast-deep-equal';
+import { PgsError } from '../errors.js';
+import { parseTenantName } from '../inventory/names.js';
+import type { TenantLock } from '../state/lock.js';
+import { placeTenant } from '../topology/placement.js';
+import { completeSpec, inventTenantName } from '../topology/spec.js';
+import type { TenantRecord, TenantSpec } from '../topology/tenant.js';
+import { assembleCluster, gatherCluster, openCluster, type OpenCluster } from './cluster.js';
+import { applyCluster, planOf, withTenantLock, type ChangeOptions } from './change.js';
+import type { Session } from './session.js';
+import type { Plan } from './step.js';
+import { allKnowQuorumCommit, commonPostgresMajor, gatherSupply, judgeSupply } from './supply.js';
+
+export interface CreateRequest {
+  /** Fields of the spec that were given, in their YAML names; the tenant's name may be missing. */
+  given: Record<string, unknown>;
+  hosts: string[] | null;
+  /** What the values came from, for errors: "the options" or a file's name. */
+  source: string;
+  /** Take over the data that a destroy kept. */
+  reuseData: boolean;
+}
+
+export interface Created {
+  open: OpenCluster;
+  plan: Plan;
+}
+
+/** @throws PgsError of every kind; `usage` if the tenant is there with another spec */
+export async function createCluster(
+  session: Session,
+  request: CreateRequest,
+  options: ChangeOptions,
+): Promise<Created> {
+  const tenant = await nameOf(session, request);
+  return withTenantLock(session, tenant, `cluster create ${tenant}`, options.signal, async (lock, signal) => {
+    const record = (await resume(session, tenant, request)) ?? (await allocate(session, tenant, request, lock));
+    const store = await session.store();
+    const open = await assembleCluster(session, record, (await store.getTenant(tenant))?.sealedSecrets ?? null);
+    return { open, plan: await applyCluster(session, open, lock, { ...options, signal }) };
+  });
+}
+
+/** The plan of a create, with nothing stored: ports and hosts are what they would be now. */
+export async function planCreate(session: Session, request: CreateRequest): Promise<Created> {
+  const tenant = await nameOf(session, request);
+  const known = await resume(session, tenant, request);
+  const open = known
+    ? await openCluster(session, tenant)
+    : await assembleCluster(session, await draftRecord(session, tenant, request), null);
+  return { open, plan: planOf(open, await gatherCluster(session, open)) };
+}
+
+async function nameOf(session: Session, { given }: CreateRequest): Promise<string> {
+  if (typeof given.tenant === 'string') return parseTenantName(given.tenant);
+  const taken = (await (await session.store()).listTenants()).map((t) => t.record.spec.tenant);
+  return inventTenantName(taken);
+}
+
+/**
+ * The record of a tenant that is there already: the same create again finishes or repairs it. Another spec, or one that is being
+ * removed, is refused.
+ */
+async function resume(session: Session, tenant: string, request: CreateRequest): Promise<TenantRecord | null> {
+  const stored = await (await session.store()).getTenant(tenant);
+  if (!stored) return null;
+  const { record } = stored;
+  if (record.phase === 'destroying') {
+    throw new PgsError('endangers', {
+      doing: `creating ${tenant}`,
+      found: 'a tenant of that name is being removed',
+      hint: `Finish that first: \`pgs cluster destroy ${tenant}\`.`,
+    });
+  }
+  if (record.phase === 'retired') return revive(session, record, request);
+  const wanted = completeSpec(
+    { ...request.given, tenant },
+    { ...record.spec, postgres: record.spec.postgres },
+    request.source,
+  );
+  if (equal(wanted, record.spec)) return record;
+  throw new PgsError('usage', {
+    doing: `creating ${tenant}`,
+    found: `it is there already with another spec:\n${specDifferences(record.spec, wanted).join('\n')}`,
+    hint: `Change it with \`pgs cluster show ${tenant} -o yaml\` and \`pgs apply -f\`.`,
+  });
+}
+
+function revive(session: Session, record: TenantRecord, { reuseData }: CreateRequest): TenantRecord {
+  const { tenant } = record.spec;
+  if (reuseData) return record;
+  throw new PgsError('endangers', {
+    doing: `creating ${tenant}`,
+    found: `data of an earlier ${tenant} is kept on ${record.allocation.members.map((m) => m.host).join(', ')}`,
+    hint: `Take it over with --reuse-data, or remove it for good with \`pgs cluster destroy ${tenant} --purge-data\`.`,
+  });
+}
+
+export function specDifferences(before: TenantSpec, after: TenantSpec): string[] {
+  return (Object.keys(after) as (keyof TenantSpec)[])
+    .filter((key) => !equal(before[key], after[key]))
+    .map((key) => `${key}: ${JSON.stringify(before[key])} there, ${JSON.stringify(after[key])} asked for`);
+}
+
+async function draftRecord(session: Session, tenant: string, request: CreateRequest): Promise<TenantRecord> {
+  const others = (await (await session.store()).listTenants()).map((t) => t.record);
+  return (await decider(session, tenant, request))(others);
+}
+
+async function allocate(
+  session: Session,
+  tenant: string,
+  request: CreateRequest,
+  lock: TenantLock,
+): Promise<TenantRecord> {
+  const store = await session.store();
+  const decide = await decider(session, tenant, request);
+  return (await store.allocateTenant(tenant, decide, lock)).record;
+}
+
+/** Looks at the fleet once; what it returns decides purely, as often as other operators' allocations make it. */
+async function decider(
+  session: Session,
+  tenant: string,
+  request: CreateRequest,
+): Promise<(others: TenantRecord[]) => TenantRecord> {
+  const { inventory } = session;
+  // The spec is judged before any host is asked: a typing error should not wait for a host that is down.
+  const provisional = completeSpec(
+    { ...request.given, tenant },
+    { ...inventory.defaults, postgres: inventory.defaults.postgres ?? 0 },
+    request.source,
+  );
+  const supply = await gatherSupply(session);
+  const postgres = provisional.postgres || commonPostgresMajor(supply, inventory);
+  const spec = { ...provisional, postgres };
+  const createdAt = new Date().toISOString();
+  return (others) => ({
+    version: 1,
+    spec,
+    allocation: placeTenant({
+      spec,
+      hosts: request.hosts,
+      supply: judgeSupply(supply, spec, inventory),
+      others,
+      inventory,
+      quorumCommit: allKnowQuorumCommit(supply),
+    }),
+    phase: 'creating',
+    createdAt,
+  });
+}
