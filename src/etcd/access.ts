@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { PgsError } from '../errors.js';
 import type { ExternalEtcd, FleetEtcd, Inventory } from '../inventory/inventory.js';
+import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import { Secret } from '../secrets/secret.js';
 
 export interface DcsEndpoint {
@@ -11,6 +12,8 @@ export interface DcsEndpoint {
   name: string;
   /** `https://address:port` */
   url: string;
+  /** Name that the server's certificate must have; null: the one in the url. */
+  serverName: string | null;
 }
 
 export interface DcsAccess {
@@ -22,16 +25,20 @@ export interface DcsAccess {
   password: Secret;
 }
 
-/** The operator's part of FleetSecrets that opens the fleet's etcd. */
-export interface OperatorEtcdSecrets {
-  clientCaPem: string;
-  /** Without a CN: etcd takes the CN of a client certificate as a login over gRPC. */
-  operatorCertPem: string;
-  operatorKeyPem: Secret;
-  rootPassword: Secret;
-}
-
 export const etcdRootUser = 'root';
+
+/** @throws PgsError `configuration` if a file of an external etcd cannot be read */
+export async function dcsAccess(inventory: Inventory, secrets: FleetSecrets): Promise<DcsAccess> {
+  const { etcd } = inventory;
+  if (etcd.kind === 'external') return externalAccess(etcd);
+  return {
+    endpoints: fleetEndpoints(inventory, etcd),
+    caPem: secrets.etcdClientCa.certPem,
+    client: secrets.operatorEtcdClient,
+    user: etcdRootUser,
+    password: secrets.etcdRootPassword,
+  };
+}
 
 export function fleetEndpoints(inventory: Inventory, etcd: FleetEtcd): DcsEndpoint[] {
   return etcd.members.map((name) => {
@@ -43,22 +50,11 @@ export function fleetEndpoints(inventory: Inventory, etcd: FleetEtcd): DcsEndpoi
         hint: 'Name hosts of the fleet under etcd.members.',
       });
     }
-    return { name, url: endpointUrl(host.address, etcd.clientPort) };
+    return { name, url: endpointUrl(host.address, etcd.clientPort), serverName: name };
   });
 }
 
-export function fleetAccess(inventory: Inventory, etcd: FleetEtcd, secrets: OperatorEtcdSecrets): DcsAccess {
-  return {
-    endpoints: fleetEndpoints(inventory, etcd),
-    caPem: secrets.clientCaPem,
-    client: { certPem: secrets.operatorCertPem, keyPem: secrets.operatorKeyPem },
-    user: etcdRootUser,
-    password: secrets.rootPassword,
-  };
-}
-
-/** @throws PgsError `configuration` if a file cannot be read */
-export async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
+async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
   const [ca, cert, key, password] = await Promise.all([
     readGiven('etcd.ca', etcd.caPath),
     etcd.certPath ? readGiven('etcd.cert', etcd.certPath) : null,
@@ -66,7 +62,7 @@ export async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
     readGiven('etcd.password_file', etcd.passwordPath),
   ]);
   return {
-    endpoints: etcd.endpoints.map((url) => ({ name: url.replace(/^https?:\/\//, ''), url })),
+    endpoints: etcd.endpoints.map((url) => ({ name: url.replace(/^https?:\/\//, ''), url, serverName: null })),
     caPem: ca,
     client: cert !== null && key !== null ? { certPem: cert, keyPem: new Secret(key) } : null,
     user: etcd.user,

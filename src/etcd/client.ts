@@ -2,7 +2,9 @@
 // quorum is an error within 5 s, never a hang (see connection.ts).
 
 import type { ICompare, IKeyValue, IRequestOp } from 'etcd3';
-import type { DcsAccess, DcsEndpoint } from './access.js';
+import type { Inventory } from '../inventory/inventory.js';
+import type { FleetSecrets } from '../secrets/fleet-secrets.js';
+import { dcsAccess, type DcsAccess, type DcsEndpoint } from './access.js';
 import { createLogins, type Logins } from './logins.js';
 import { createMaintenance, type Maintenance } from './maintenance.js';
 import { EtcdConnection } from './connection.js';
@@ -66,6 +68,15 @@ export interface Dcs {
   /** Ends a lease and its keys; no error if it is gone. */
   revokeLease(id: string): Promise<void>;
   close(): void;
+}
+
+/** The DCS of the fleet, logged in as root. @throws PgsError as `openDcs` and `dcsAccess` */
+export async function connectDcs(
+  inventory: Inventory,
+  fleetSecrets: FleetSecrets,
+  authentication: 'required' | 'being-set-up' = 'required',
+): Promise<Dcs> {
+  return openDcs(await dcsAccess(inventory, fleetSecrets), authentication);
 }
 
 /**
@@ -252,5 +263,3 @@ function writeRequest(write: Write): IRequestOp {
 function writtenKey(write: Write): string {
   return 'put' in write ? write.put : 'deleteKey' in write ? write.deleteKey : write.deletePrefix;
 }
-
-export type { DcsAccess };

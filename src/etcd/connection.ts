@@ -268,6 +268,8 @@ function clientOptions(endpoint: DcsEndpoint, access: DcsAccess, identity: Ident
       // Otherwise a new client inherits the backoff of a closed one for the same address.
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_http_proxy': 0,
+      // Also keeps TLS from announcing an address as a server name.
+      ...(endpoint.serverName ? { 'grpc.ssl_target_name_override': endpoint.serverName } : {}),
     },
   };
 }

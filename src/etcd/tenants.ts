@@ -5,12 +5,15 @@ import type { Secret } from '../secrets/secret.js';
 import type { Dcs } from './client.js';
 import type { Permission } from './logins.js';
 
-export interface TenantAccessFacts {
+/** How a tenant's login stands, as plans compare it. `wrong`: there, but with another range, role or password. */
+export type TenantAccess = 'right' | 'wrong' | 'absent';
+
+export interface LoginFacts {
   /** Roles of the tenant's user; null: there is no such user. */
   roles: string[] | null;
   /** Permissions of the tenant's role; null: there is no such role. */
   permissions: Permission[] | null;
-  /** Whether the user can log in with the password of the tenant's secrets. */
+  /** Whether the user can log in with the password of the tenant's secrets; true where it was not tried. */
   passwordWorks: boolean;
 }
 
@@ -40,7 +43,7 @@ export function tenantRange(tenant: string): Permission {
 }
 
 /** What must change, in an order in which every stop on the way leaves the tenant with too little rather than too much. */
-export function planTenantAccess(tenant: string, facts: TenantAccessFacts): AccessChange[] {
+export function planTenantAccess(tenant: string, facts: LoginFacts): AccessChange[] {
   const login = tenantLogin(tenant);
   const range = tenantRange(tenant);
   const changes: AccessChange[] = [];
@@ -62,15 +65,23 @@ function samePermission(a: Permission, b: Permission): boolean {
   return a.access === b.access && a.start === b.start && a.end === b.end;
 }
 
-export async function tenantAccessFacts(dcs: Dcs, tenant: string, password: Secret): Promise<TenantAccessFacts> {
+/** Without a password only its user, role and range are judged, which spares etcd a slow hash. */
+export async function tenantAccessFacts(dcs: Dcs, tenant: string, password?: Secret): Promise<TenantAccess> {
+  const facts = await readLogin(dcs, tenant, password);
+  if (!facts.roles && !facts.permissions) return 'absent';
+  return planTenantAccess(tenant, facts).length === 0 ? 'right' : 'wrong';
+}
+
+async function readLogin(dcs: Dcs, tenant: string, password?: Secret): Promise<LoginFacts> {
   const login = tenantLogin(tenant);
   const [roles, permissions] = await Promise.all([dcs.logins.rolesOf(login), dcs.logins.permissionsOf(login)]);
-  return { roles, permissions, passwordWorks: roles !== null && (await dcs.logins.passwordWorks(login, password)) };
+  const tried = roles !== null && password !== undefined;
+  return { roles, permissions, passwordWorks: tried ? await dcs.logins.passwordWorks(login, password) : true };
 }
 
 /** Makes the tenant's login what it should be and returns what it changed; nothing to do changes nothing. */
 export async function ensureTenantAccess(dcs: Dcs, tenant: string, password: Secret): Promise<AccessChange[]> {
-  const changes = planTenantAccess(tenant, await tenantAccessFacts(dcs, tenant, password));
+  const changes = planTenantAccess(tenant, await readLogin(dcs, tenant, password));
   for (const change of changes) await performAccessChange(dcs, tenant, password, change);
   return changes;
 }
@@ -104,7 +115,7 @@ export async function removeTenantAccess(dcs: Dcs, tenant: string): Promise<void
   if (permissions) await dcs.logins.removeRole(login);
 }
 
-export async function tenantHasKeys(dcs: Dcs, tenant: string): Promise<boolean> {
+export async function tenantKeysPresent(dcs: Dcs, tenant: string): Promise<boolean> {
   return (await dcs.getPrefix(tenantKeyPrefix(tenant))).length > 0;
 }
 

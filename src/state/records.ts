@@ -1,0 +1,70 @@
+// The shape of what pgs keeps about a tenant in the DCS, checked whenever it is read: a record of a newer pgs is refused
+// rather than understood by halves.
+
+import { z } from 'zod';
+import { PgsError } from '../errors.js';
+import { rtoPresetNames } from '../topology/presets.js';
+import type { TenantRecord } from '../topology/tenant.js';
+
+/** Newest version of `TenantRecord` that this pgs writes and reads. */
+const recordVersion = 1;
+
+const spec = z.strictObject({
+  tenant: z.string(),
+  replicas: z.number().int(),
+  postgres: z.number().int(),
+  rto: z.enum(rtoPresetNames),
+  rpoBytes: z.number().int(),
+  durability: z.enum(['available', 'strict']),
+  watchdog: z.enum(['required', 'automatic', 'off']),
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+});
+
+const allocation = z.strictObject({
+  slot: z.number().int().min(0),
+  members: z.array(z.strictObject({ name: z.string(), host: z.string() })).min(1),
+  memoryMiB: z.number(),
+  cores: z.number(),
+  quorumCommit: z.boolean(),
+});
+
+/** Strict: a field that this pgs does not know would be lost when it writes the record back. */
+const record = z.strictObject({
+  version: z.literal(recordVersion),
+  spec,
+  allocation,
+  phase: z.enum(['creating', 'ready', 'destroying', 'retired']),
+  createdAt: z.string(),
+}) satisfies z.ZodType<TenantRecord>;
+
+/**
+ * @param key where it was read, for the error
+ * @throws PgsError `unfit` if the record is newer than this pgs or is none
+ */
+export function parseRecord(key: string, text: string): TenantRecord {
+  const doing = `reading ${key} in etcd`;
+  const value = parseJson(doing, text);
+  const version = z.looseObject({ version: z.number() }).safeParse(value);
+  if (version.success && version.data.version > recordVersion) {
+    throw new PgsError('unfit', {
+      doing,
+      found: `the record has version ${version.data.version}, and this pgs knows versions up to ${recordVersion}`,
+      hint: 'Use the newer pgs that wrote it.',
+    });
+  }
+  const parsed = record.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new PgsError('unfit', {
+    doing,
+    found: z.prettifyError(parsed.error),
+    hint: 'Somebody changed the record by hand, or another pgs wrote it; use that one, or restore the record.',
+  });
+}
+
+function parseJson(doing: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PgsError('unfit', { doing, found: 'it is not JSON', hint: 'Restore the record.', cause });
+  }
+}
