@@ -106,9 +106,14 @@ export function renderRouting(cluster: Cluster, tls: { client: string; ca: strin
     postgres: cluster.ports.postgres,
     services: serviceNames.map((name) => ({
       name,
-      port: servicePort(cluster.ports, name),
+      bind: bindAddress(cluster, servicePort(cluster.ports, name)),
       readOnly: name === 'replica' || name === 'direct-ro',
     })),
     members: cluster.members.map((m) => ({ name: m.name, host: m.host.name, address: m.host.address })),
   });
+}
+
+/** All addresses of the host; both families only in a fleet that has IPv6, since a kernel without it refuses the bind. */
+function bindAddress(cluster: Cluster, port: number): string {
+  return cluster.entries.some((entry) => entry.address.includes(':')) ? `:::${port} v4v6` : `*:${port}`;
 }

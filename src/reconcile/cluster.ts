@@ -1,6 +1,6 @@
 // One tenant's cluster at the edge: its record and secrets from the DCS, and everything that is found of it.
 
-import { desiredHaproxy, desiredRouting, haproxyUnit, tenantFile } from '../../haproxy/desired.js';
+import { desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
 import { tenantAccessFacts, tenantKeysPresent } from '../etcd/tenants.js';
 import { dcsAccess } from '../etcd/access.js';
@@ -17,6 +17,7 @@ import {
   unsealTenantSecrets,
   type TenantSecrets,
 } from '../secrets/tenant-secrets.js';
+import type { TenantLock } from '../state/lock.js';
 import { layOutCluster, type Cluster } from '../topology/cluster.js';
 import type { TenantRecord } from '../topology/tenant.js';
 import type { ClusterFacts } from './plan-cluster.js';

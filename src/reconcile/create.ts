@@ -38,7 +38,9 @@ export async function createCluster(
   return withTenantLock(session, tenant, `cluster create ${tenant}`, options.signal, async (lock, signal) => {
     const record = (await resume(session, tenant, request)) ?? (await allocate(session, tenant, request, lock));
     const store = await session.store();
-    const open = await assembleCluster(session, record, (await store.getTenant(tenant))?.sealedSecrets ?? null);
+    if (record.phase === 'retired') await store.updateTenant(tenant, (r) => ({ ...r, phase: 'creating' }), lock);
+    const current = (await store.getTenant(tenant))!;
+    const open = await assembleCluster(session, current.record, current.sealedSecrets);
     return { open, plan: await applyCluster(session, open, lock, { ...options, signal }) };
   });
 }
@@ -74,7 +76,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
       hint: `Finish that first: \`pgs cluster destroy ${tenant}\`.`,
     });
   }
-  if (record.phase === 'retired') return revive(session, record, request);
+  if (record.phase === 'retired') return revive(record, request);
   const wanted = completeSpec(
     { ...request.given, tenant },
     { ...record.spec, postgres: record.spec.postgres },
@@ -88,7 +90,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
   });
 }
 
-function revive(session: Session, record: TenantRecord, { reuseData }: CreateRequest): TenantRecord {
+function revive(record: TenantRecord, { reuseData }: CreateRequest): TenantRecord {
   const { tenant } = record.spec;
   if (reuseData) return record;
   throw new PgsError('endangers', {
@@ -117,7 +119,7 @@ async function allocate(
 ): Promise<TenantRecord> {
   const store = await session.store();
   const decide = await decider(session, tenant, request);
-  return (await store.allocateTenant(tenant, decide, lock)).record;
+  return (await store.allocateTenant(tenant, (others) => ({ record: decide(others), sealedSecrets: null }), lock)).record;
 }
 
 /** Looks at the fleet once; what it returns decides purely, as often as other operators' allocations make it. */

@@ -1,10 +1,10 @@
 // What every host can offer a new tenant: looked at once, before anything is decided.
 
 import { refuseWatchdog } from '../../watchdog/policy.js';
-import type { CheckFacts } from '../host/check-facts.js';
+import { gatherCheckFacts, type CheckFacts } from '../host/check-facts.js';
 import { factItems, judgeHost } from '../host/check.js';
-import { gatherCheckFacts } from '../host/gather-check.js';
 import { findRelease, postgresMajorOf } from '../host/packages.js';
+import { packagesOfInterest } from '../host/plan-prepare.js';
 import type { Host, Inventory } from '../inventory/inventory.js';
 import { PgsError, toPgsError } from '../errors.js';
 import type { HostSupply } from '../topology/placement.js';
@@ -21,7 +21,10 @@ const notForPlacement = ['tenant ports', 'etcd ports', 'watchdog'];
 export async function gatherSupply(session: Session): Promise<FleetSupply> {
   const looked = session.inventory.hosts.map(async (host) => {
     try {
-      return { host, facts: await gatherCheckFacts(session.hosts.get(host.name)), why: null };
+      const access = session.hosts.get(host.name);
+      // Connects first: the time for it must not look like clocks that are apart.
+      await access.run({ argv: ['true'], timeoutMs: 10_000 });
+      return { host, facts: await gatherCheckFacts(access, packagesOfInterest(session.inventory)), why: null };
     } catch (thrown) {
       return { host, facts: null, why: toPgsError(thrown).details.found };
     }

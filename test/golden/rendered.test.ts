@@ -1,0 +1,72 @@
+// Every file that pgs writes onto a host for a tenant has a golden copy. `UPDATE_GOLDEN=1 npx vitest run test/golden` renews them;
+// read the difference before you commit it.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
+import type { Resource } from '../../src/host/resource.js';
+import { desiredDcsSettings, desiredPatroni } from '../../src/patroni/desired.js';
+import { desiredSql } from '../../src/postgres/desired.js';
+import { reveal } from '../../src/secrets/secret.js';
+import { clusterOf, fakeSecrets, inventory, recordOf } from '../fixtures/fleet.js';
+
+const directory = new URL('expected/', import.meta.url).pathname;
+
+function expectGolden(name: string, text: string): void {
+  if (process.env.UPDATE_GOLDEN) {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(directory + name, text);
+  }
+  expect(text).toBe(readFileSync(directory + name, 'utf8'));
+}
+
+function listing(resources: Resource[]): string {
+  const lines = resources.map((r) => {
+    if (r.kind === 'user') return `user ${r.name} ${r.home}`;
+    if (r.kind === 'directory') return `directory ${r.path} ${r.owner}:${r.group} ${r.mode}`;
+    if (r.kind === 'file') return `file ${r.path} ${r.owner}:${r.group} ${r.mode} ${typeof r.content === 'string' ? 'plain' : 'secret'}`;
+    if (r.kind === 'unit') return `unit ${r.name} ${r.state} on change ${r.onChange}`;
+    return `absent ${r.what} ${r.name}`;
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+function contentOf(resources: Resource[], ending: string): string {
+  const file = resources.find((r) => r.kind === 'file' && r.path.endsWith(ending));
+  if (file?.kind !== 'file') throw new Error(`no file ends with ${ending}`);
+  return reveal(file.content);
+}
+
+const cluster = clusterOf();
+const dcs = { hosts: ['10.0.0.1:2379', '10.0.0.2:2379', '10.0.0.3:2379'], caPem: 'certificate etcd-ca\n', clientCertificate: true };
+const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs);
+const routing = [...desiredHaproxy(), ...desiredRouting(cluster, fakeSecrets())];
+
+describe('what is rendered for a tenant is what the golden copies say', () => {
+  test('resources of a member', () => expectGolden('member-resources.txt', listing(patroni)));
+  test('resources of an entry', () => expectGolden('entry-resources.txt', listing(routing)));
+  test('patroni.yml', () => expectGolden('patroni.yml', contentOf(patroni, 'patroni.yml')));
+  test('the unit of Patroni', () => expectGolden('pgs-patroni@acme.service', contentOf(patroni, '.service')));
+  test('the unit of HAProxy', () => expectGolden('pgs-haproxy.service', contentOf(routing, '.service')));
+  test("HAProxy's global file", () => expectGolden('00-pgs.cfg', contentOf(routing, '00-pgs.cfg')));
+  test("HAProxy's file of the tenant", () => expectGolden('tenant-acme.cfg', contentOf(routing, 'tenant-acme.cfg')));
+  test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets()).reveal()));
+  test.each(['fast', 'norm', 'safe', 'wide'] as const)('settings in the DCS with preset %s', (rto) =>
+    expectGolden(`settings-${rto}.json`, `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rto }))), null, 2)}\n`),
+  );
+  test('settings in the DCS of an asynchronous cluster', () =>
+    expectGolden('settings-asynchronous.json', `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rpoBytes: 1048576 }))), null, 2)}\n`));
+});
+
+test('no file that is shown in a plan holds a secret', () => {
+  const plain = [...patroni, ...routing].flatMap((r) => (r.kind === 'file' && typeof r.content === 'string' ? [r] : []));
+  expect(plain.length).toBeGreaterThan(5);
+  for (const file of plain) {
+    expect(file.content, basename(file.path)).not.toMatch(/fake-password|fake key|SCRAM-SHA/);
+  }
+});
+
+test('the inventory of the fixture has an entry that is no member', () => {
+  expect(inventory.hosts.length).toBeGreaterThan(cluster.members.length);
+});
