@@ -1,0 +1,101 @@
+// What has to be done to a unit so that it runs, with the content that is wanted, or does not run. Pure.
+
+import type { Condition } from '../reconcile/step.js';
+import { known } from './compare-resources.js';
+import type { ReachableHost, UnitFact } from './facts.js';
+import type { AbsentResource, FileResource, Resource, UnitResource } from './resource.js';
+import { contentHash } from './resource-rules.js';
+import { isFileOfUnit } from './unit-files.js';
+
+export interface UnitChange {
+  verb: 'start' | 'restart' | 'reload' | 'stop';
+  /** What was found, for the step's reason. */
+  reason: string;
+}
+
+type UnitCondition = Extract<Condition, { kind: 'unit' }>;
+
+/** Null when the unit is as wanted; `onChange: 'never'` hides what a running unit has not loaded. */
+export function compareUnit(
+  wanted: UnitResource,
+  resources: Resource[],
+  host: string,
+  facts: ReachableHost,
+): UnitChange | null {
+  const found = known(facts.units[wanted.name], `unit ${wanted.name}`, host);
+  if (wanted.state !== 'running') {
+    return isUp(found) ? { verb: 'stop', reason: `it is ${found.active} and should be ${wanted.state}` } : null;
+  }
+  if (!isUp(found)) return { verb: 'start', reason: `it is ${found.active}` };
+  const { unitFiles, loads } = unitDrift(wanted, resources, facts);
+  if (wanted.onChange !== 'never') {
+    if (unitFiles.length > 0) return { verb: 'restart', reason: `it runs by an older ${unitFiles.join(', ')}` };
+    if (loads.length > 0) return { verb: wanted.onChange, reason: `it has not loaded ${loads.join(', ')}` };
+  }
+  // Joins the start that is under way.
+  return found.active === 'activating' ? { verb: 'start', reason: 'it is still starting' } : null;
+}
+
+/** Whether there is something to stop; a unit that is on its way down will be. */
+export function isUp(unit: UnitFact): boolean {
+  return ['active', 'activating', 'reloading', 'refreshing'].includes(unit.active);
+}
+
+/** Paths whose wanted content a running unit has not loaded: its own files, and those in `loads`. */
+export function unitDrift(
+  wanted: UnitResource,
+  resources: Resource[],
+  facts: ReachableHost,
+): { unitFiles: string[]; loads: string[] } {
+  const found = facts.units[wanted.name];
+  if (!found) return { unitFiles: [], loads: [] };
+  const stamped = Object.keys(found.loaded).length > 0;
+  const unitFiles = filesOf(resources).filter(({ path, content }) => {
+    if (!isFileOfUnit(path, wanted.name)) return false;
+    if (stamped) return found.loaded[path] !== contentHash(content);
+    // A unit that stamps nothing (a slice) tells only at the time of the change.
+    const onDisk = facts.paths[path];
+    return found.needsDaemonReload || onDisk?.kind !== 'file' || onDisk.sha256 !== contentHash(content);
+  });
+  const toLoad = wantedLoads(wanted, resources, facts);
+  const loads = Object.keys(toLoad).filter((path) => (found.loaded[path] ?? '') !== toLoad[path]);
+  return { unitFiles: unitFiles.map(({ path }) => path), loads };
+}
+
+/**
+ * Hash per path that the running process should have loaded; `''` for one that it should not have loaded any more. A path
+ * in `loads` that no resource describes is compared with what is on disk.
+ */
+function wantedLoads(unit: UnitResource, resources: Resource[], facts: ReachableHost): Record<string, string> {
+  const within = (path: string) => unit.loads.some((load) => path === load || path.startsWith(`${load}/`));
+  const described = filesOf(resources).filter(({ path }) => within(path) && !isFileOfUnit(path, unit.name));
+  const wanted = Object.fromEntries(described.map(({ path, content }) => [path, contentHash(content)]));
+  const gone = resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === 'path');
+  const isGone = (path: string) => gone.some((r) => path === r.name || path.startsWith(`${r.name}/`));
+  for (const load of unit.loads) {
+    const onDisk = facts.paths[load];
+    if (wanted[load] === undefined && onDisk?.kind === 'file' && !isGone(load)) wanted[load] = onDisk.sha256;
+  }
+  for (const path of Object.keys(facts.units[unit.name]?.loaded ?? {})) {
+    if (within(path) && isGone(path)) wanted[path] = '';
+  }
+  return wanted;
+}
+
+function filesOf(resources: Resource[]): FileResource[] {
+  return resources.filter((r) => r.kind === 'file');
+}
+
+/** How to see that a unit is as wanted. */
+export function unitCondition(wanted: UnitResource, resources: Resource[], facts: ReachableHost): UnitCondition {
+  const running = wanted.state === 'running';
+  const loaded = running && wanted.onChange !== 'never' ? wantedLoads(wanted, resources, facts) : {};
+  return { kind: 'unit', unit: wanted.name, active: running, loaded };
+}
+
+/** Whether a unit condition of a step holds; `''` in `loaded` means "not loaded". */
+export function unitConditionHolds(condition: UnitCondition, found: UnitFact): boolean {
+  if (!condition.active) return !isUp(found) && found.active !== 'deactivating';
+  if (found.active !== 'active') return false;
+  return Object.entries(condition.loaded).every(([path, hash]) => (found.loaded[path] ?? '') === hash);
+}

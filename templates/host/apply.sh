@@ -1,0 +1,175 @@
+# Puts users, directories, files and units of a host in order, one change a line on standard input:
+#
+#   unit-gone UNIT                            forget a stopped unit: disable it, remove its own file and stamp
+#   user NAME HOME                            system user with a group of its own, no shell
+#   directory OWNER GROUP MODE PATH
+#   file OWNER GROUP MODE SIZE ARGS PATH      ARGS lines of a validating command, then SIZE bytes of content and a newline
+#   remove PATH
+#   user-gone NAME
+#   enable|disable|mask|unmask|unit UNIT      `unit`: only see that systemd has read its file
+#   end
+#
+# A file appears complete, with its owner and mode, or not at all. Prints `@failed <what was being done>` when a change
+# fails, with the reason on standard error. Every change may be repeated. Names hold no spaces.
+set -uf
+umask 077
+export LC_ALL=C
+
+doing='preparing the change'
+temporary= as= seen=
+fail() {
+  [ $# -eq 0 ] || printf '%s\n' "$*" >&2
+  printf '@failed %s\n' "$doing"
+  exit 1
+}
+trap '[ -z "$temporary" ] || $as rm -f -- "$temporary"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+
+[ -d /run/pgs ] || mkdir -m 0755 /run/pgs || fail
+exec 9>/run/pgs/apply.lock || fail
+flock -w 30 9 || fail 'another run of pgs has been changing this host for 30 s'
+
+# A directory that belongs to another user is that user's ground: a link planted there would lead root anywhere. Below such
+# a directory the change is made as that user. Sets `as` to the words to put before a command.
+walk_to() {
+  parent=${1%/*}
+  [ "$parent" != "$seen" ] || return 0
+  seen=$parent as= ancestors= up=$parent
+  while [ -n "$up" ]; do
+    ancestors="$up $ancestors"
+    up=${up%/*}
+  done
+  [ -n "$ancestors" ] || return 0
+  # shellcheck disable=SC2086
+  for uid in $(stat -L -c %u -- $ancestors 2>/dev/null); do
+    [ "$uid" != 0 ] || continue
+    entry=$(getent passwd "$uid") || fail "a directory above $1 belongs to user id $uid, which has no name"
+    owner_above=${entry%%:*}
+    gid=${entry#*:*:*:} gid=${gid%%:*}
+    as="setpriv --reuid=$uid --regid=$gid --clear-groups --"
+    return 0
+  done
+}
+
+# Below another user's directory only things of that user are made.
+refuse_other_owner() {
+  [ -z "$as" ] || [ "$1" = "$owner_above" ] || fail "a directory above it belongs to $owner_above, so it cannot be given to $1"
+}
+
+add_user() {
+  if entry=$(getent passwd "$1"); then
+    home=${entry%:*} home=${home##*:}
+    [ "$home" = "$2" ] || usermod --home "$2" "$1" || fail
+    return 0
+  fi
+  group=--user-group
+  ! getent group "$1" >/dev/null || group="--gid=$1"
+  useradd --system "$group" --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1" || fail
+}
+
+remove_user() {
+  if getent passwd "$1" >/dev/null; then
+    # userdel itself refuses while the user has processes, and names one.
+    userdel "$1" || fail
+  fi
+  ! getent group "$1" >/dev/null || groupdel "$1" || fail
+}
+
+make_directory() {
+  walk_to "$4"
+  refuse_other_owner "$1"
+  [ ! -L "$4" ] || fail 'it is a symbolic link, and a directory is wanted'
+  if [ -n "$as" ]; then
+    $as install -d -m "$3" -- "$4" || fail
+  else
+    install -d -o "$1" -g "$2" -m "$3" -- "$4" || fail
+  fi
+  seen=
+}
+
+write_file() {
+  owner=$1 group=$2 mode=$3 size=$4 arguments=$5 path=$6
+  walk_to "$path"
+  refuse_other_owner "$owner"
+  new="${path%/*}/.${path##*/}.pgs-new"
+  set --
+  while [ "$arguments" -gt 0 ]; do
+    IFS= read -r word || fail 'the list of changes was cut off'
+    case $word in *'{}'*) word=${word%%'{}'*}$new${word#*'{}'} ;; esac
+    set -- "$@" "$word"
+    arguments=$((arguments - 1))
+  done
+  temporary=$new
+  if [ -n "$as" ]; then
+    # shellcheck disable=SC2016
+    $as sh -c 'umask 077; rm -f -- "$2"; exec head -c "$1" >"$2"' sh "$size" "$new" || fail
+  else
+    rm -f -- "$new"
+    head -c "$size" >"$new" || fail
+    chown -- "$owner:$group" "$new" || fail
+  fi
+  read -r _ || fail 'the list of changes was cut off'
+  $as chmod -- "$mode" "$new" || fail
+  [ $# -eq 0 ] || "$@" </dev/null >&2 || fail "$1 does not accept the new content (the old file is still in place)"
+  $as mv -fT -- "$new" "$path" || fail
+  temporary=
+  notice_unit_file "$path"
+}
+
+remove_path() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  walk_to "$1"
+  $as rm -rf --one-file-system -- "$1" || fail
+  notice_unit_file "$1"
+  seen=
+}
+
+forget_unit() {
+  systemctl --no-reload disable -q -- "$1" 2>/dev/null
+  rm -f -- "/etc/systemd/system/$1" "/run/pgs/stamps/$1" "/run/pgs/stamps/$1.next" || fail
+  reload=yes gone="$gone $1"
+}
+
+reload= gone= units= enable= disable= mask= unmask=
+notice_unit_file() {
+  case $1 in /etc/systemd/system/*) reload=yes ;; esac
+}
+
+ended=
+while read -r kind a b c d e f; do
+  case $kind in
+    unit-gone) doing="removing unit $a" && forget_unit "$a" ;;
+    user) doing="creating user $a" && add_user "$a" "$b" ;;
+    directory) doing="creating directory $d" && make_directory "$a" "$b" "$c" "$d" ;;
+    file) doing="writing $f" && write_file "$a" "$b" "$c" "$d" "$e" "$f" ;;
+    remove) doing="removing $a" && remove_path "$a" ;;
+    user-gone) doing="removing user $a" && remove_user "$a" ;;
+    enable) enable="$enable $a" ;;
+    disable) disable="$disable $a" ;;
+    mask) mask="$mask $a" ;;
+    unmask) unmask="$unmask $a" ;;
+    unit) units="$units $a" ;;
+    end) ended=yes ;;
+    *) doing='reading the list of changes' && fail "it has a line that starts with '$kind'" ;;
+  esac
+done
+[ -n "$ended" ] || fail 'the list of changes was cut off'
+
+for verb in unmask enable disable mask; do
+  eval "list=\$$verb"
+  [ -n "$list" ] || continue
+  doing="systemctl $verb$list"
+  # shellcheck disable=SC2086
+  systemctl --no-reload -q $verb -- $list || fail
+  reload=yes
+done
+
+doing='making systemd read the changed units'
+if [ -z "$reload" ] && [ -n "$units" ]; then
+  # shellcheck disable=SC2086
+  case $(systemctl show -p NeedDaemonReload --value -- $units) in *yes*) reload=yes ;; esac
+fi
+[ -z "$reload" ] || systemctl daemon-reload || fail
+# shellcheck disable=SC2086
+[ -z "$gone" ] || systemctl reset-failed -- $gone 2>/dev/null
+exit 0
