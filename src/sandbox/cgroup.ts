@@ -2,7 +2,7 @@
 // leftover, keeps the machines' systemds apart, and one write to cgroup.kill is the power switch.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { waitUntil } from './local.js';
 
 const parent = 'pgs-sandbox';
@@ -22,11 +22,14 @@ export function cgroupPath(sandbox: string, member: string): string {
   return join(cgroupMount() ?? '/sys/fs/cgroup', parent, sandbox, member);
 }
 
-/** Makes the cgroup, with every controller that this box can give it. */
+/** Makes the cgroup; it and what is beside it get every controller that this box can give. */
 export function createCgroup(path: string): void {
   mkdirSync(path, { recursive: true });
-  const mount = cgroupMount() ?? '/sys/fs/cgroup';
-  for (const directory of [join(mount, parent), join(path, '..')]) delegateControllers(directory);
+  let directory = join(cgroupMount() ?? '/sys/fs/cgroup', parent);
+  for (const part of relative(directory, path).split('/')) {
+    delegateControllers(directory);
+    directory = join(directory, part);
+  }
 }
 
 function delegateControllers(directory: string): void {
@@ -67,9 +70,10 @@ export function cgroupProcesses(path: string): number[] {
   return [...own, ...childrenOf(path).flatMap(cgroupProcesses)].filter((pid) => pid > 0);
 }
 
-/** Removes an empty cgroup and those below it; the parents too when nothing else is in them. */
+/** Removes the empty cgroup of a machine or helper process and those below it. */
 export function removeCgroup(path: string): void {
   if (existsSync(path)) removeTree(path);
+  // The sandbox's and that of all sandboxes go when nothing else is in them.
   for (const directory of [join(path, '..'), join(path, '..', '..')]) {
     try {
       rmdirSync(directory);

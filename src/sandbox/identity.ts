@@ -61,6 +61,8 @@ export const identityPaths = [
   '/var/lib/systemd/random-seed',
   '/var/lib/systemd/timers',
   '/var/lib/dbus/machine-id',
+  // Not an identity, but a hundred megabytes that the sandbox's package cache has anyway.
+  '/var/cache/apt',
 ];
 
 export function renderHosts(peers: { name: string; address: string }[]): string {

@@ -6,21 +6,21 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { forgetIdentity, shutDownMachine, startMachine, unmountRoot, waitForSshd } from './machine.js';
 import { runLocalChecked } from './local.js';
-import { cacheKey } from './names.js';
+import { cacheKey, type Release } from './names.js';
 import { machinePaths } from './paths.js';
 import { stagingDirectory, sweepStaging } from './staging.js';
 import type { Sandbox } from './state.js';
 
 /** How bare machines are made fit. */
 export interface Preparation {
-  /** Changes when what the step would install changes; part of the layer's name in the cache. */
-  fingerprint: string;
+  /** Changes when what the step would put on a machine changes; part of the layer's name in the cache. */
+  fingerprint(release: Release, configPath: string): Promise<string>;
   /** Runs the step on one machine of the fleet that pgs.yaml at `configPath` describes. May be run again on a half-prepared one. */
   prepareMachine(machine: { configPath: string; host: string; progress: (line: string) => void }): Promise<void>;
 }
 
 /** Raise it when what is left out of a layer changes. */
-const recipe = 1;
+const recipe = 2;
 
 export function layerPath(cache: string, base: string, fingerprint: string): string {
   return join(cache, `prepared-${cacheKey(recipe, basename(base), fingerprint)}`);
@@ -37,7 +37,8 @@ export async function ensureLayer(
   preparation: Preparation,
   progress: (line: string) => void,
 ): Promise<string> {
-  const path = layerPath(cache, base, preparation.fingerprint);
+  const fingerprint = await preparation.fingerprint(sandbox.state.release, sandbox.paths.config);
+  const path = layerPath(cache, base, fingerprint);
   const [host] = sandbox.state.hosts;
   if (!host) throw new Error('a sandbox has at least one host');
   if (!existsSync(path)) {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname, join } from 'node:path';
 import { PgsError } from '../errors.js';
@@ -39,16 +39,31 @@ export async function startMachine(sandbox: Sandbox, host: SandboxHost, layers: 
   await mountRoot(paths, layers);
   await writeIdentity(sandbox, host, paths);
   const cgroup = cgroupPath(sandbox.name, host.name);
-  createCgroup(cgroup);
   await mkdir(sandbox.paths.logs, { recursive: true, mode: 0o700 });
-  const pid = startDetached(nspawnArguments(sandbox, host, paths), {
-    cgroup,
+  const power = join(cgroup, 'power');
+  createCgroup(power);
+  const pid = startDetached(['/bin/sh', '-c', powerLoop, 'sh', cgroup, ...nspawnArguments(sandbox, host, paths)], {
+    cgroup: power,
     log: paths.log,
     // systemd 257 does not start on version 1 cgroups, which nspawn would pass on from a "hybrid" box.
     env: { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
   });
   await recordProcess(sandbox, host, pid);
 }
+
+/**
+ * nspawn ends with 133 when its machine reboots, and is then started again. It needs a fresh cgroup without processes
+ * beside it, or it could not give the machine its controllers.
+ */
+const powerLoop = `
+cgroup=$1; shift; code=133
+while [ "$code" = 133 ]; do
+  [ ! -d "$cgroup/run" ] || find "$cgroup/run" -depth -type d -exec rmdir {} +
+  mkdir "$cgroup/run"
+  /bin/sh -c 'echo $$ >"$1/run/cgroup.procs" && shift && exec "$@"' sh "$cgroup" "$@"
+  code=$?
+done
+exit "$code"`;
 
 function nspawnArguments(sandbox: Sandbox, host: SandboxHost, paths: MachinePaths): string[] {
   return [
@@ -65,6 +80,7 @@ function nspawnArguments(sandbox: Sandbox, host: SandboxHost, paths: MachinePath
     '--resolv-conf=off',
     '--timezone=off',
     '--link-journal=no',
+    'systemd.show_status=error',
   ];
 }
 
@@ -88,8 +104,8 @@ async function recordProcess(sandbox: Sandbox, host: SandboxHost, starting: numb
 
 async function describeProcess(sandbox: Sandbox, host: SandboxHost): Promise<boolean> {
   const processes = cgroupProcesses(cgroupPath(sandbox.name, host.name));
-  const nspawn = processes.find((pid) => commandName(pid) === 'systemd-nspawn' && !processes.includes(parentOf(pid)));
-  const leader = processes.find((pid) => parentOf(pid) === nspawn && namespacedPid(pid) === 1);
+  const leader = processes.find((pid) => /^NSpid:\t\d+\t1$/m.test(readProc(pid, 'status')));
+  const nspawn = leader === undefined ? undefined : parentOf(leader);
   if (nspawn === undefined || leader === undefined) return false;
   host.pid = nspawn;
   host.pidStartTicks = processStartTicks(nspawn);
@@ -120,17 +136,23 @@ export async function unplugMachine(sandbox: Sandbox, host: SandboxHost): Promis
 
 /** Shuts the machine down as its own `poweroff` would, and waits for the end. */
 export async function shutDownMachine(sandbox: Sandbox, host: SandboxHost): Promise<void> {
-  if (isOn(sandbox, host) && host.pid !== null && processStartTicks(host.pid) === host.pidStartTicks) {
+  if (isOn(sandbox, host) && (await describeProcess(sandbox, host)) && host.pid !== null) {
     process.kill(host.pid, 'SIGTERM'); // nspawn passes it on as systemd's "power off"
     await waitUntil(() => !isOn(sandbox, host), 60_000);
   }
   await unplugMachine(sandbox, host);
 }
 
-/** Cable and cgroup of a machine that does not run any more. */
+/** Cable and cgroup of a machine that does not run any more, and what its nspawn had no chance to clear away. */
 async function clearRemains(sandbox: Sandbox, host: SandboxHost): Promise<void> {
   if (host.veth) await removeCable(sandbox, host.veth);
   host.veth = null;
+  for (const kind of ['propagate', 'unix-export']) {
+    const left = join('/run/systemd/nspawn', kind, machineName(sandbox.name, host.name));
+    // A newer nspawn mounts the second one, and refuses to start a machine for which it is mounted.
+    if (isMountPoint(left)) await runLocal(['umount', '--lazy', left], { timeoutMs: mountTimeoutMs });
+    await rmdir(left).catch(() => undefined);
+  }
   removeCgroup(cgroupPath(sandbox.name, host.name));
 }
 
@@ -228,17 +250,8 @@ export function forgetIdentity(upper: string): void {
   for (const path of identityPaths) rmSync(join(upper, path), { recursive: true, force: true });
 }
 
-function commandName(pid: number): string {
-  return readProc(pid, 'comm').trim();
-}
-
 function parentOf(pid: number): number {
   return Number(/^PPid:\s+(\d+)$/m.exec(readProc(pid, 'status'))?.[1] ?? 0);
-}
-
-/** The id that the process has in its innermost namespace: 1 for a machine's init. */
-function namespacedPid(pid: number): number {
-  return Number(/^NSpid:.*\s(\d+)$/m.exec(readProc(pid, 'status'))?.[1] ?? 0);
 }
 
 function readProc(pid: number, file: string): string {

@@ -7,7 +7,7 @@ export interface SandboxPaths {
   directory: string;
   /** What was made, so that only that is ever removed. */
   state: string;
-  /** Held while `up`, `down` or `power` works. Beside the directory, because `down` removes that. */
+  /** Locked (as `<lock>.lock`) while `up`, `down` or `power` works. Beside the directory, because `down` removes that. */
   lock: string;
   machines: string;
   logs: string;
@@ -49,7 +49,7 @@ export function sandboxPaths(name: string, root = sandboxRoot()): SandboxPaths {
   return {
     directory,
     state: join(directory, 'sandbox.json'),
-    lock: join(root, `.${name}.lock`),
+    lock: join(root, `.${name}`),
     machines: join(directory, 'machines'),
     logs: join(directory, 'logs'),
     key: join(directory, 'ssh_key'),

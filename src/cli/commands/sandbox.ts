@@ -1,7 +1,7 @@
 // `pgs sandbox`: real Debian machines on this box, to try pgs and to test it.
 
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { SandboxStatus } from '../../sandbox/sandbox.js';
+import type { Preparation, SandboxStatus } from '../../sandbox/sandbox.js';
 import type { OutputFormat } from '../terminal.js';
 
 interface GlobalOptions {
@@ -113,8 +113,28 @@ async function open(command: Command) {
   return { ...sandbox, terminal, name: sandbox.sandboxName() };
 }
 
-function loadPreparation(): Promise<null> {
-  return Promise.resolve(null);
+/** pgs's own package step, by which the machines are made fit as any other host would be. */
+async function loadPreparation(): Promise<Preparation> {
+  const { loadInventory } = await import('../../inventory/load.js');
+  const { connectHost } = await import('../../host/ssh-host.js');
+  const { prepareFingerprint } = await import('../../host/plan-prepare.js');
+  const { prepareMachine } = await import('../../host/prepare.js');
+  return {
+    fingerprint: async (release, configPath) => prepareFingerprint(release, await loadInventory(configPath)),
+    prepareMachine: async ({ configPath, host, progress }) => {
+      const inventory = await loadInventory(configPath);
+      const entry = inventory.hosts.find(({ name }) => name === host);
+      if (!entry) throw new Error(`${configPath} has no host ${host}`);
+      const access = await connectHost(entry, inventory.ssh);
+      try {
+        await prepareMachine(access, inventory, (event) => {
+          if (event.kind === 'started') progress(`  ${host}: ${event.step.title}`);
+        });
+      } finally {
+        await access.close();
+      }
+    },
+  };
 }
 
 function wholeNumber(text: string): number {
