@@ -11,11 +11,11 @@ export type Routes = Record<ServiceName, string[]>;
  * Read-only services fall back to the leader when no replica is fit (see `templates/haproxy/tenant.cfg.eta`).
  */
 export function parseRoutes(csv: string, tenant: string): Routes | null {
-  const rows = parse(csv.replace(/^# /, ''), {
+  const rows = parse<Record<string, string>>(csv.replace(/^# /, ''), {
     columns: true,
     skip_empty_lines: true,
     relax_column_count: true,
-  }) as Record<string, string>[];
+  });
   if (!rows.some((row) => row.pxname === `${tenant}:leader`)) return null;
   const up = (backend: string) =>
     rows

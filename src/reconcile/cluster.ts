@@ -7,7 +7,7 @@ import { dcsAccess } from '../etcd/access.js';
 import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
 import type { Resource } from '../host/resource.js';
-import { connectPatroni, type PatroniClient } from '../patroni/client.js';
+import type { PatroniClient } from '../patroni/client.js';
 import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader } from '../patroni/facts.js';
 import { gatherSqlFacts } from '../postgres/client.js';
@@ -62,7 +62,7 @@ export async function assembleCluster(
     secrets,
     secretsChanged: secrets !== known,
     dcs: await dcsEndpoints(session),
-    patroni: connectPatroni(cluster, secrets),
+    patroni: session.patroni(cluster, secrets),
   };
 }
 

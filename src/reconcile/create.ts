@@ -119,7 +119,8 @@ async function allocate(
 ): Promise<TenantRecord> {
   const store = await session.store();
   const decide = await decider(session, tenant, request);
-  return (await store.allocateTenant(tenant, (others) => ({ record: decide(others), sealedSecrets: null }), lock)).record;
+  return (await store.allocateTenant(tenant, (others) => ({ record: decide(others), sealedSecrets: null }), lock))
+    .record;
 }
 
 /** Looks at the fleet once; what it returns decides purely, as often as other operators' allocations make it. */

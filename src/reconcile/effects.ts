@@ -8,7 +8,6 @@ import { gatherHostFacts } from '../host/gather.js';
 import { findLeader, streamingReplicas, type MemberFact } from '../patroni/facts.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql } from '../postgres/desired.js';
-import { proveServices } from '../postgres/proof.js';
 import type { TenantLock } from '../state/lock.js';
 import type { OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
@@ -100,7 +99,7 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       };
     }
     case 'proven':
-      return checkProof(open);
+      return checkProof(session, open);
     case 'dcs-healthy':
       throw new PgsError('bug', { doing: 'checking a step', found: "a cluster's plan waits for the DCS" });
   }
@@ -120,9 +119,9 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
 }
 
 /** A service that does not answer yet is not done; the last word of it is shown if it never does. */
-async function checkProof({ cluster, secrets }: OpenCluster): Promise<Seen> {
+async function checkProof(session: Session, { cluster, secrets }: OpenCluster): Promise<Seen> {
   try {
-    const missing = await proveServices(cluster, secrets);
+    const missing = await session.prove(cluster, secrets);
     return { done: missing === null, seen: missing ?? '' };
   } catch (thrown) {
     if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };

@@ -1,10 +1,13 @@
-// What a command works with: the fleet, its hosts and its DCS, opened when first used and closed together.
+// What a command works with: the fleet, its hosts, its DCS and its members, opened when first used and closed together. The one seam
+// between pgs and the world: a test that simulates a fleet gives another session.
 
 import type { FleetKey } from '../secrets/fleet-key.js';
 import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import type { Inventory } from '../inventory/inventory.js';
 import { connectDcs, type Dcs } from '../etcd/client.js';
 import { openHosts, type HostPool } from '../host/ssh-host.js';
+import { connectPatroni } from '../patroni/client.js';
+import { proveServices } from '../postgres/proof.js';
 import { StateStore } from '../state/store.js';
 
 export interface OpenFleet {
@@ -15,6 +18,10 @@ export interface OpenFleet {
 
 export interface Session extends OpenFleet {
   hosts: HostPool;
+  /** REST of a cluster's members. */
+  patroni: typeof connectPatroni;
+  /** Proof through the services. */
+  prove: typeof proveServices;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -27,6 +34,8 @@ export function openSession(fleet: OpenFleet): Session {
   return {
     ...fleet,
     hosts,
+    patroni: connectPatroni,
+    prove: proveServices,
     dcs: connect,
     store: async () => new StateStore(await connect()),
     close: async () => {

@@ -3,7 +3,6 @@
 import { PgsError } from '../errors.js';
 import { chooseSwitchover, requestSwitchover, type SwitchoverChoice } from '../patroni/switchover.js';
 import { findLeader, streamingReplicas } from '../patroni/facts.js';
-import { proveServices } from '../postgres/proof.js';
 import { withTenantLock } from './change.js';
 import { openCluster, type OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
@@ -41,7 +40,7 @@ export async function switchOver(
       ]);
       options.progress(`${choice.to} leads after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
       await waitUntil(`waiting for the members of ${tenant} to follow ${choice.to}`, settledLimitMs, () =>
-        settled(open),
+        settled(session, open),
       );
       return { ...choice, tookMs: Math.round(performance.now() - startedMs) };
     } finally {
@@ -55,13 +54,13 @@ async function leads({ patroni }: OpenCluster, name: string): Promise<string | n
   return leader?.name === name ? null : leader ? `${leader.name} leads` : 'no member leads';
 }
 
-async function settled(open: OpenCluster): Promise<string | null> {
+async function settled(session: Session, open: OpenCluster): Promise<string | null> {
   const replicas = streamingReplicas(await open.patroni.gather(1500)).length;
   if (replicas < open.cluster.members.length - 1)
     return `${replicas} of ${open.cluster.members.length - 1} replicas stream`;
-  return proveServices(open.cluster, open.secrets).catch((e: unknown) =>
-    e instanceof PgsError ? e.message : Promise.reject(e),
-  );
+  return session
+    .prove(open.cluster, open.secrets)
+    .catch((e: unknown) => (e instanceof PgsError ? e.message : Promise.reject(e)));
 }
 
 /** Polls until `missing` answers null. `refusal` ends the wait early when it rejects. */

@@ -1,7 +1,18 @@
 import type { Command } from 'commander';
+import { applyCommand, planCommand, switchoverCommand, useCommand } from './change.js';
+import { clusterCommand } from './cluster.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
-export const commands: (() => Command)[] = [initCommand, hostCommand, sandboxCommand];
+export const commands: (() => Command)[] = [
+  initCommand,
+  hostCommand,
+  clusterCommand,
+  switchoverCommand,
+  planCommand,
+  applyCommand,
+  useCommand,
+  sandboxCommand,
+];
