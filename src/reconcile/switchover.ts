@@ -58,9 +58,12 @@ async function settled(session: Session, open: OpenCluster): Promise<string | nu
   const replicas = streamingReplicas(await open.patroni.gather(1500)).length;
   if (replicas < open.cluster.members.length - 1)
     return `${replicas} of ${open.cluster.members.length - 1} replicas stream`;
-  return session
-    .prove(open.cluster, open.secrets)
-    .catch((e: unknown) => (e instanceof PgsError ? e.message : Promise.reject(e)));
+  try {
+    return await session.prove(open.cluster, open.secrets);
+  } catch (thrown) {
+    if (thrown instanceof PgsError) return thrown.message;
+    throw thrown;
+  }
 }
 
 /** Polls until `missing` answers null. `refusal` ends the wait early when it rejects. */
