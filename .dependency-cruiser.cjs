@@ -2,7 +2,7 @@
 const components = '^(src/(etcd|patroni|postgres|sandbox)|haproxy|watchdog)/';
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
     { name: 'nothing-imports-cli', severity: 'error', from: { pathNot: '^src/cli/' }, to: { path: '^src/cli/' } },
     { name: 'nothing-imports-chaos', severity: 'error', from: { path: '^(src|haproxy|watchdog)/' }, to: { path: '^chaos/' } },
     {

@@ -25,7 +25,8 @@ function listing(resources: Resource[]): string {
   const lines = resources.map((r) => {
     if (r.kind === 'user') return `user ${r.name} ${r.home}`;
     if (r.kind === 'directory') return `directory ${r.path} ${r.owner}:${r.group} ${r.mode}`;
-    if (r.kind === 'file') return `file ${r.path} ${r.owner}:${r.group} ${r.mode} ${typeof r.content === 'string' ? 'plain' : 'secret'}`;
+    if (r.kind === 'file')
+      return `file ${r.path} ${r.owner}:${r.group} ${r.mode} ${typeof r.content === 'string' ? 'plain' : 'secret'}`;
     if (r.kind === 'unit') return `unit ${r.name} ${r.state} on change ${r.onChange}`;
     return `absent ${r.what} ${r.name}`;
   });
@@ -39,7 +40,11 @@ function contentOf(resources: Resource[], ending: string): string {
 }
 
 const cluster = clusterOf();
-const dcs = { hosts: ['10.0.0.1:2379', '10.0.0.2:2379', '10.0.0.3:2379'], caPem: 'certificate etcd-ca\n', clientCertificate: true };
+const dcs = {
+  hosts: ['10.0.0.1:2379', '10.0.0.2:2379', '10.0.0.3:2379'],
+  caPem: 'certificate etcd-ca\n',
+  clientCertificate: true,
+};
 const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs);
 const routing = [...desiredHaproxy(), ...desiredRouting(cluster, fakeSecrets())];
 
@@ -53,14 +58,22 @@ describe('what is rendered for a tenant is what the golden copies say', () => {
   test("HAProxy's file of the tenant", () => expectGolden('tenant-acme.cfg', contentOf(routing, 'tenant-acme.cfg')));
   test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets()).reveal()));
   test.each(['fast', 'norm', 'safe', 'wide'] as const)('settings in the DCS with preset %s', (rto) =>
-    expectGolden(`settings-${rto}.json`, `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rto }))), null, 2)}\n`),
+    expectGolden(
+      `settings-${rto}.json`,
+      `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rto }))), null, 2)}\n`,
+    ),
   );
   test('settings in the DCS of an asynchronous cluster', () =>
-    expectGolden('settings-asynchronous.json', `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rpoBytes: 1048576 }))), null, 2)}\n`));
+    expectGolden(
+      'settings-asynchronous.json',
+      `${JSON.stringify(desiredDcsSettings(clusterOf(recordOf('acme', { rpoBytes: 1048576 }))), null, 2)}\n`,
+    ));
 });
 
 test('no file that is shown in a plan holds a secret', () => {
-  const plain = [...patroni, ...routing].flatMap((r) => (r.kind === 'file' && typeof r.content === 'string' ? [r] : []));
+  const plain = [...patroni, ...routing].flatMap((r) =>
+    r.kind === 'file' && typeof r.content === 'string' ? [r] : [],
+  );
   expect(plain.length).toBeGreaterThan(5);
   for (const file of plain) {
     expect(file.content, basename(file.path)).not.toMatch(/fake-password|fake key|SCRAM-SHA/);

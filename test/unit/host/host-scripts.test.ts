@@ -67,7 +67,8 @@ describe.skipIf(process.getuid?.() !== 0)('applying files', () => {
     await apply(file('a.cfg', 'old'));
     const validate = ['sh', '-c', 'echo "line 3: no such word" >&2; grep -q good "$1"', 'sh', '{}'];
     const error = await failureOf(apply(file('a.cfg', 'bad', { validate })));
-    expect(error.details).toMatchObject({ doing: `writing ${dir}/a.cfg`, found: expect.stringContaining('line 3') });
+    expect(error.details.doing).toBe(`writing ${dir}/a.cfg`);
+    expect(error.details.found).toContain('line 3');
     expect(readFileSync(`${dir}/a.cfg`, 'utf8')).toBe('old');
     expect(readdirSync(dir)).toEqual(['a.cfg']);
     await apply(file('a.cfg', 'good', { validate }));
