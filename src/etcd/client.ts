@@ -79,6 +79,15 @@ export async function connectDcs(
   return openDcs(await dcsAccess(inventory, fleetSecrets), authentication);
 }
 
+/** The DCS without a first proof: to look at its members while there may be no quorum. Makes no connection yet. */
+export async function lookAtDcs(
+  inventory: Inventory,
+  fleetSecrets: FleetSecrets,
+  authentication: 'required' | 'being-set-up' = 'required',
+): Promise<Dcs> {
+  return createDcs(new EtcdConnection(await dcsAccess(inventory, fleetSecrets), authentication));
+}
+
 /**
  * Connects, which is proven by the first answer of a member that has a quorum.
  * @param authentication `being-set-up`: go on without a login while etcd's authentication is off; only `dcs create` may.
@@ -102,8 +111,7 @@ export async function openDcs(
   }
 }
 
-/** The surface over a connection that is not proven: for looking at members while there may be no quorum. */
-export function createDcs(connection: EtcdConnection): Dcs {
+function createDcs(connection: EtcdConnection): Dcs {
   const removeRange = async (doing: string, key: Buffer, end?: Buffer) => {
     const { deleted } = await connection.call({
       doing,

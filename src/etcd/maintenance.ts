@@ -7,6 +7,8 @@ import type { Alarm, MemberStatus } from './facts.js';
 export interface Maintenance {
   /** Every member, asked side by side and within a second, with or without a quorum. */
   statuses(): Promise<MemberStatus[]>;
+  /** Names of the members by the cluster's word; one that never started has its id instead. Needs a quorum. */
+  memberNames(): Promise<string[]>;
   /** Alarms by the cluster's word; needs a quorum (`statuses` does not). */
   alarms(): Promise<Alarm[]>;
   /** Clears an alarm, after its cause is gone. */
@@ -23,6 +25,14 @@ const defragmentTimeoutMs = 120_000;
 export function createMaintenance(connection: EtcdConnection): Maintenance {
   return {
     statuses: () => connection.statuses(),
+    memberNames: async () => {
+      const { members } = await connection.call({
+        doing: 'listing the members of etcd',
+        repeat: 'repeatable',
+        perform: ({ cluster }, options) => cluster.memberList({}, options),
+      });
+      return members.map(({ name, ID }) => name || ID);
+    },
     alarms: async () => {
       const { alarms } = await connection.call({
         doing: 'reading the alarms of etcd',

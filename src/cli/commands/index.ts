@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { applyCommand, planCommand, switchoverCommand, useCommand } from './change.js';
 import { clusterCommand } from './cluster.js';
+import { dcsCommand } from './dcs.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
@@ -9,6 +10,7 @@ import { sandboxCommand } from './sandbox.js';
 export const commands: (() => Command)[] = [
   initCommand,
   hostCommand,
+  dcsCommand,
   clusterCommand,
   switchoverCommand,
   planCommand,
