@@ -1,7 +1,7 @@
 // Plans and their execution as text.
 
 import pc from 'picocolors';
-import type { StepEvent } from '../reconcile/execute.js';
+import type { StepEvent } from '../reconcile/step.js';
 import type { Plan, Step } from '../reconcile/step.js';
 import type { Terminal } from './terminal.js';
 

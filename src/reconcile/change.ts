@@ -4,10 +4,10 @@ import { PgsError } from '../errors.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
 import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
-import { executePlan, type StepEvent } from './execute.js';
+import { executePlan } from './execute.js';
 import { planCluster, type ClusterFacts } from './plan-cluster.js';
 import type { Session } from './session.js';
-import type { Plan } from './step.js';
+import type { Plan, StepEvent } from './step.js';
 
 export interface ChangeOptions {
   signal: AbortSignal;

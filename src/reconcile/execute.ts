@@ -2,7 +2,7 @@
 // do; `Effects` performs and checks them, on real hosts or on simulated ones.
 
 import { PgsError, PgsErrors, toPgsError } from '../errors.js';
-import type { Plan, Step } from './step.js';
+import type { Plan, Step, StepEvent } from './step.js';
 
 export interface Effects {
   perform(step: Step): Promise<void>;
@@ -14,11 +14,6 @@ export interface Seen {
   done: boolean;
   seen: string;
 }
-
-export type StepEvent =
-  | { kind: 'started'; step: Step; atMs: number }
-  | { kind: 'done'; step: Step; atMs: number; tookMs: number }
-  | { kind: 'failed'; step: Step; atMs: number; error: PgsError };
 
 export interface ExecuteOptions {
   onEvent?: (event: StepEvent) => void;

@@ -1,6 +1,7 @@
 // A plan is a list of steps, and a step is plain data: what changes where, why, what it needs first, how long it may take
 // and how to see that it is done. The same steps are shown by `pgs plan` and `--dry-run` and run by `apply`.
 
+import type { PgsError } from '../errors.js';
 import type { Resource } from '../host/resource.js';
 
 export interface Step {
@@ -62,3 +63,9 @@ export interface Plan {
   /** What pgs saw but will not change by itself; shown with the plan. */
   warnings: string[];
 }
+
+/** What happens while a plan is run; times by the caller's clock, milliseconds. */
+export type StepEvent =
+  | { kind: 'started'; step: Step; atMs: number }
+  | { kind: 'done'; step: Step; atMs: number; tookMs: number }
+  | { kind: 'failed'; step: Step; atMs: number; error: PgsError };
