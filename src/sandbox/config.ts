@@ -1,9 +1,8 @@
 // The fleet that a sandbox is: its pgs.yaml and the known host keys. From here on there is no difference to machines that
 // stand somewhere else.
 
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { initFleet } from '../fleet/init.js';
 import { editInventory } from '../inventory/edit.js';
 import { writeFileAtomically } from '../operator-files.js';
 import { renderKnownHosts } from './identity.js';
@@ -11,39 +10,34 @@ import { ensureKeyPair } from './keys.js';
 import { hostKey } from './machine.js';
 import type { Sandbox } from './state.js';
 
-/** Writes pgs.yaml unless it is there; in one that is, only missing hosts are added and all else stays. */
+const watchdogNote =
+  "These machines are containers: they share this box's kernel and have no watchdog device of their own. So an old " +
+  'leader that hangs is NOT FENCED here. On real machines say `required`.';
+
+/**
+ * Makes what is missing of the fleet's files. A pgs.yaml that is there may have been changed by its owner: only missing
+ * hosts are added to it.
+ */
 export async function ensureConfig(sandbox: Sandbox): Promise<void> {
   const { paths, state } = sandbox;
-  await mkdir(paths.operatorState, { recursive: true, mode: 0o700 });
   await ensureKeyPair(paths.key, `pgs sandbox ${sandbox.name}`);
+  await initFleet({
+    dir: paths.directory,
+    fleet: sandbox.name,
+    hosts: state.hosts.map(({ name, address }) => ({ name, address, zone: name })),
+    ssh: { key: basename(paths.key) },
+    defaults: { watchdog: 'off' },
+    notes: { watchdog: watchdogNote },
+  });
+  await editInventory(paths.config, (document) => {
+    for (const host of state.hosts) {
+      if (document.hasIn(['hosts', host.name])) continue;
+      const entry = document.createNode({ address: host.address, zone: host.name }, { flow: true });
+      document.setIn(['hosts', host.name], entry);
+    }
+  });
   const keys = await Promise.all(
     state.hosts.map(async (host) => ({ address: host.address, publicKey: (await hostKey(sandbox, host)).public })),
   );
   await writeFileAtomically(paths.knownHosts, renderKnownHosts(keys), 0o644);
-  if (!existsSync(paths.config)) {
-    await writeFileAtomically(paths.config, renderConfig(sandbox), 0o644);
-    return;
-  }
-  await editInventory(paths.config, (document) => {
-    for (const host of state.hosts) {
-      if (document.hasIn(['hosts', host.name])) continue;
-      document.setIn(['hosts', host.name], document.createNode({ address: host.address, zone: host.name }));
-    }
-  });
-}
-
-export function renderConfig({ name, paths, state }: Pick<Sandbox, 'name' | 'paths' | 'state'>): string {
-  const hosts = state.hosts.map((host) => `  ${host.name}: { address: ${host.address}, zone: ${host.name} }`);
-  return `# The fleet of the sandbox ${name}, written by \`pgs sandbox up\`. You may change it; it is not written over.
-fleet: ${name}
-hosts:
-${hosts.join('\n')}
-ssh:
-  user: root
-  key: ${basename(paths.key)}
-defaults:
-  # These machines are containers: they share this box's kernel and have no watchdog device of their own. So an old leader
-  # that hangs is NOT FENCED here. On real machines leave this line out, or say \`required\`.
-  watchdog: off
-`;
 }

@@ -8,11 +8,11 @@ import { dirname, join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { aptProxyUrl } from './apt-cache.js';
 import { cgroupPath, cgroupPopulated, cgroupProcesses, createCgroup, killCgroup, removeCgroup } from './cgroup.js';
-import { identityPaths, machineFiles } from './identity.js';
+import { identityPaths, machineFiles, renderHosts } from './identity.js';
 import { ensureKeyPair, type KeyPair } from './keys.js';
 import { runLocal, runLocalChecked, startDetached, waitUntil } from './local.js';
 import { machineName } from './names.js';
-import { cutCable, findVeth, removeCable } from './network.js';
+import { cutCable, findCable, removeCable } from './network.js';
 import { machinePaths, type MachinePaths } from './paths.js';
 import { processStartTicks } from './staging.js';
 import { saveSandbox, type Sandbox, type SandboxHost } from './state.js';
@@ -29,6 +29,14 @@ export function isOn(sandbox: Sandbox, host: SandboxHost): boolean {
 /** The machine's own host key, made when it is first asked for. */
 export function hostKey(sandbox: Sandbox, host: SandboxHost): Promise<KeyPair> {
   return ensureKeyPair(join(machinePaths(sandbox.paths, host.name).directory, 'host_key'), host.name);
+}
+
+/** Tells a machine of those that joined after it; one that is off learns it when it starts. */
+export async function refreshHostsFile(sandbox: Sandbox, host: SandboxHost): Promise<void> {
+  const path = join(machinePaths(sandbox.paths, host.name).root, 'etc/hosts');
+  const content = renderHosts(sandbox.state.hosts);
+  if (!isOn(sandbox, host) || readFileSync(path, 'utf8') === content) return;
+  await writeFile(path, content);
 }
 
 /** Starts the machine unless it runs. Waits until it is known by its cable, not until it answers. */
@@ -89,7 +97,7 @@ async function recordProcess(sandbox: Sandbox, host: SandboxHost, starting: numb
   const { log } = machinePaths(sandbox.paths, host.name);
   const found = await waitUntil(async () => {
     if (!isOn(sandbox, host)) return starting === null || processStartTicks(starting) === null;
-    return (await describeProcess(sandbox, host)) && host.veth !== null;
+    return describeProcess(sandbox, host);
   }, 20_000);
   if (!found || !isOn(sandbox, host)) {
     throw new PgsError('command-failed', {
@@ -102,6 +110,7 @@ async function recordProcess(sandbox: Sandbox, host: SandboxHost, starting: numb
   await saveSandbox(sandbox);
 }
 
+/** Notes the machine's process and cable; false while it has none. */
 async function describeProcess(sandbox: Sandbox, host: SandboxHost): Promise<boolean> {
   const processes = cgroupProcesses(cgroupPath(sandbox.name, host.name));
   const leader = processes.find((pid) => /^NSpid:\t\d+\t1$/m.test(readProc(pid, 'status')));
@@ -109,8 +118,8 @@ async function describeProcess(sandbox: Sandbox, host: SandboxHost): Promise<boo
   if (nspawn === undefined || leader === undefined) return false;
   host.pid = nspawn;
   host.pidStartTicks = processStartTicks(nspawn);
-  host.veth = await findVeth(leader, sandbox.state.bridge);
-  return true;
+  host.veth = await findCable(sandbox, leader);
+  return host.veth !== null;
 }
 
 /**

@@ -4,6 +4,9 @@
 import { createHash } from 'node:crypto';
 import { PgsError } from '../errors.js';
 
+/** A fleet of its own has no fewer: etcd keeps a majority through the loss of one member only if it has three. */
+export const hostsMin = 3;
+
 /** Most hosts of one sandbox; the addresses .11 to .60 of its subnet. */
 export const hostsMax = 50;
 

@@ -61,23 +61,33 @@ export async function removeBridge(sandbox: Sandbox): Promise<void> {
 }
 
 /** Names of the interfaces that are plugged into the bridge. */
-export function bridgePorts(bridge: string): string[] {
+function bridgePorts(bridge: string): string[] {
   const directory = join('/sys/class/net', bridge, 'brif');
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /**
- * This box's end of the cable of the machine whose init is `leaderPid`; null when it has none. nspawn shortens long
- * names, so it is asked from the machine's own end.
+ * This box's end of the cable of the machine whose init is `leaderPid`, plugged into the sandbox's bridge; null when the
+ * machine has none yet. nspawn shortens long names, so it is asked from the machine's own end.
  */
-export async function findVeth(leaderPid: number, bridge: string): Promise<string | null> {
+export async function findCable(sandbox: Sandbox, leaderPid: number): Promise<string | null> {
   const argv = ['nsenter', '-t', String(leaderPid), '-n', 'ip', '-j', 'link', 'show', 'host0'];
   const { code, stdout } = await runLocal(argv, { timeoutMs: ipTimeoutMs });
   if (code !== 0) return null;
   const [link] = z.array(z.object({ link_index: z.int() })).parse(JSON.parse(stdout));
-  const isPeer = (port: string) =>
-    Number(readFileSync(join('/sys/class/net', port, 'ifindex'), 'utf8')) === link?.link_index;
-  return bridgePorts(bridge).find(isPeer) ?? null;
+  const veth = readdirSync('/sys/class/net').find((name) => interfaceIndex(name) === link?.link_index);
+  if (veth === undefined) return null;
+  if (!bridgePorts(sandbox.state.bridge).includes(veth)) {
+    // nspawn is about to plug it in, or the bridge was lost and has been made again; to do it twice does no harm.
+    const argv = ['ip', 'link', 'set', veth, 'up', 'master', sandbox.state.bridge];
+    await runLocalChecked(`plugging in ${veth}`, argv, { timeoutMs: ipTimeoutMs });
+  }
+  return veth;
+}
+
+function interfaceIndex(name: string): number | null {
+  const path = join('/sys/class/net', name, 'ifindex');
+  return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
 }
 
 /** Pulls the cable: from now on nothing that the machine sends leaves it. */

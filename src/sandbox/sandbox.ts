@@ -2,7 +2,8 @@
 // any time and ends in the same state, whatever an interrupted run left behind.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { withFileLock } from '../operator-files.js';
 import { randomBytes } from 'node:crypto';
@@ -10,8 +11,25 @@ import { ensureAptCache, stopAptCache } from './apt-cache.js';
 import { ensureBase } from './base.js';
 import { ensureConfig } from './config.js';
 import { ensureLayer, type Preparation } from './layer.js';
-import { answersSsh, isOn, startMachine, unmountRoot, unplugMachine, waitForSshd } from './machine.js';
-import { bridgeName, checkSandboxName, hostAddress, hostNames, hostsMax, macFromBytes, type Release } from './names.js';
+import {
+  answersSsh,
+  isOn,
+  refreshHostsFile,
+  startMachine,
+  unmountRoot,
+  unplugMachine,
+  waitForSshd,
+} from './machine.js';
+import {
+  bridgeName,
+  checkSandboxName,
+  hostAddress,
+  hostNames,
+  hostsMax,
+  hostsMin,
+  macFromBytes,
+  type Release,
+} from './names.js';
 import { bridgeOwner, ensureBridge, findFreeSubnet, refuseForeignBridge, removeBridge } from './network.js';
 import { cacheDirectory, machinePaths, sandboxPaths, sandboxRoot } from './paths.js';
 import { checkBox } from './preconditions.js';
@@ -41,7 +59,6 @@ export interface SandboxStatus {
   hosts: { name: string; address: string; power: 'on' | 'off'; ssh: boolean }[];
 }
 
-const hostsDefault = 3;
 const lockWaitMs = 30_000;
 
 /**
@@ -63,6 +80,7 @@ export async function sandboxUp(options: SandboxOptions, preparation: Preparatio
     const layers = await ensureLayers(sandbox, preparation, progress);
     const off = sandbox.state.hosts.filter((host) => !isOn(sandbox, host));
     if (off.length > 0) progress(`starting ${off.map((host) => host.name).join(', ')}`);
+    await Promise.all(sandbox.state.hosts.map((host) => refreshHostsFile(sandbox, host)));
     await Promise.all(sandbox.state.hosts.map((host) => bringUp(sandbox, host, layers)));
     await saveSandbox(sandbox);
     return sandbox;
@@ -85,6 +103,7 @@ export async function sandboxDown(name: string, progress: (line: string) => void
     await removeBridge(sandbox);
     await removeDirectory(sandbox);
   });
+  await sweepLocks(name);
 }
 
 export async function sandboxStatus(sandbox: Sandbox): Promise<SandboxStatus> {
@@ -166,6 +185,16 @@ async function withSandboxLock<T>(name: string, work: () => Promise<T>): Promise
   return withFileLock(sandboxPaths(name).lock, work, lockWaitMs);
 }
 
+/** A pgs that is killed while it takes the lock leaves a file of some bytes; nobody needs it for longer than a moment. */
+async function sweepLocks(name: string): Promise<void> {
+  const files = (await readdir(sandboxRoot())).filter((file) => file.startsWith(`.${name}.lock.`));
+  for (const path of files.map((file) => join(sandboxRoot(), file))) {
+    const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? 0);
+    if (age > 60_000) await rm(path, { force: true });
+  }
+  await rmdir(sandboxRoot()).catch(() => undefined); // other sandboxes may live there
+}
+
 async function bringUp(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
   await startMachine(sandbox, host, layers);
   await waitForSshd(sandbox, host);
@@ -179,7 +208,7 @@ async function ensureState(options: SandboxOptions): Promise<Sandbox> {
   if (options.release && options.release !== state.release) {
     throw mismatch(sandbox, `it runs Debian ${state.release}, not ${options.release}`);
   }
-  const wanted = options.hosts ?? (state.hosts.length || hostsDefault);
+  const wanted = options.hosts ?? (state.hosts.length || hostsMin);
   if (wanted < state.hosts.length) throw mismatch(sandbox, `it has ${state.hosts.length} hosts, more than ${wanted}`);
   for (const name of hostNames(wanted)) {
     if (state.hosts.some((host) => host.name === name)) continue;
@@ -210,11 +239,11 @@ function mismatch(sandbox: Sandbox, found: string): PgsError {
 }
 
 function checkHostCount(hosts: number | undefined): void {
-  if (hosts === undefined || (Number.isInteger(hosts) && hosts >= 1 && hosts <= hostsMax)) return;
+  if (hosts === undefined || (Number.isInteger(hosts) && hosts >= hostsMin && hosts <= hostsMax)) return;
   throw new PgsError('usage', {
     doing: 'bringing up a sandbox',
-    found: `${hosts} is no number of hosts`,
-    hint: `Give a whole number from 1 to ${hostsMax}.`,
+    found: `${hosts} is no number of hosts for a sandbox`,
+    hint: `Give a whole number from ${hostsMin} to ${hostsMax}.`,
   });
 }
 
