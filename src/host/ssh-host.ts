@@ -116,7 +116,7 @@ class SshHost implements StreamingAccess {
 
   stream(argv: string[], onLine: (line: string) => void, signal?: AbortSignal): Promise<number | null> {
     return this.#limit(async () => {
-      const channel = await this.#channel(await this.connect(), commandLine(this.#ssh.user, argv, null));
+      const { channel, ended } = await this.#start(await this.connect(), commandLine(this.#ssh.user, argv, null));
       const [lines, errorLines] = [lineSplitter(onLine), lineSplitter(onLine)];
       channel.on('data', lines.push);
       channel.stderr.on('data', errorLines.push);
@@ -124,7 +124,7 @@ class SshHost implements StreamingAccess {
       const stop = () => channel.close();
       signal?.addEventListener('abort', stop, { once: true });
       if (signal?.aborted) stop();
-      const code = await endOf(channel);
+      const code = await ended;
       lines.end();
       errorLines.end();
       signal?.removeEventListener('abort', stop);
@@ -136,14 +136,13 @@ class SshHost implements StreamingAccess {
   async #exec(client: Client, command: Command): Promise<CommandResult> {
     const { argv, stdin, timeoutMs } = command;
     const startedMs = performance.now();
-    const channel = await this.#channel(client, commandLine(this.#ssh.user, argv, timeoutMs));
+    const { channel, ended } = await this.#start(client, commandLine(this.#ssh.user, argv, timeoutMs));
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     channel.on('data', (chunk: Buffer) => stdout.push(chunk));
     channel.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
     // A command that does not read to the end of its input closes it early; its exit code tells what it thinks of that.
     channel.on('error', () => {});
-    const ended = endOf(channel);
     channel.end(stdin === undefined ? undefined : reveal(stdin));
     const code = await within(ended, timeoutMs + graceMs);
     const overtime = performance.now() - startedMs >= timeoutMs;
@@ -155,7 +154,7 @@ class SshHost implements StreamingAccess {
     return { code, stdout: text(stdout), stderr: text(stderr) };
   }
 
-  #channel(client: Client, line: string): Promise<ClientChannel> {
+  #start(client: Client, line: string): Promise<Started> {
     return new Promise((resolve, reject) => {
       const fail = (found: string) =>
         reject(
@@ -172,7 +171,8 @@ class SshHost implements StreamingAccess {
         client.exec(line, (error, channel) => {
           client.removeListener('close', closed);
           if (error) fail(error.message);
-          else resolve(channel);
+          // At once: a short command's exit code may be in the same packet as the answer that it was started.
+          else resolve({ channel, ended: endOf(channel) });
         });
       } catch (thrown) {
         client.removeListener('close', closed);
@@ -211,6 +211,12 @@ class SshHost implements StreamingAccess {
   }
 }
 
+interface Started {
+  channel: ClientChannel;
+  /** Exit code, 137 for a command that a signal ended; null when the connection was lost. */
+  ended: Promise<number | null>;
+}
+
 /** The command in words of a shell; its time limit holds on the host even if this side is gone. */
 function commandLine(user: string, argv: string[], timeoutMs: number | null): string {
   return quote([
@@ -222,7 +228,6 @@ function commandLine(user: string, argv: string[], timeoutMs: number | null): st
   ]);
 }
 
-/** Exit code, 137 for a command that a signal ended; null when the connection was lost. */
 function endOf(channel: ClientChannel): Promise<number | null> {
   return new Promise((resolve) => {
     let code: number | null = null;

@@ -9,7 +9,7 @@ import { gatherHostFacts } from '../../../src/host/gather.js';
 import { connectHost, openHosts, type HostPool } from '../../../src/host/ssh-host.js';
 import type { SshSettings } from '../../../src/inventory/inventory.js';
 import { Secret } from '../../../src/secrets/secret.js';
-import { startSshServer, type TestServer } from './ssh-server.js';
+import { endsAtOnce, startSshServer, type TestServer } from './ssh-server.js';
 
 let server: TestServer;
 let dir: string;
@@ -59,7 +59,11 @@ describe('running a command', () => {
   });
 
   it('gives the code, standard output and standard error, and takes a failure as a result', async () => {
-    expect(await run(['sh', '-c', 'echo out; echo err >&2; exit 7'])).toEqual({ code: 7, stdout: 'out\n', stderr: 'err\n' });
+    expect(await run(['sh', '-c', 'echo out; echo err >&2; exit 7'])).toEqual({
+      code: 7,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    });
   });
 
   it('feeds some MB and reads them back, characters that span packets whole', async () => {
@@ -91,6 +95,10 @@ describe('running a command', () => {
     await Promise.all(Array.from({ length: 30 }, () => run(['sleep', '0.02'])));
     expect(server.connections).toBe(1);
     expect(server.channelsMax).toBe(6);
+  });
+
+  it('gets the exit code of a command that ends at once', async () => {
+    for (let i = 0; i < 20; i++) expect(await run([endsAtOnce])).toMatchObject({ code: 3 });
   });
 
   it('runs in the C locale whatever the login has', async () => {

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import ssh2, { type Connection, type ServerChannel } from 'ssh2';
 
 const { Server, utils } = ssh2;
@@ -41,6 +41,7 @@ export async function startSshServer(): Promise<TestServer> {
     connection.on('session', (accept) => {
       accept().on('exec', (acceptExec, _reject, info) => {
         test.commands.push(info.command);
+        if (info.command.includes(endsAtOnce)) return endIn(connection, acceptExec);
         test.channelsMax = Math.max(test.channelsMax, ++channels);
         runIn(acceptExec(), info.command, () => channels--);
       });
@@ -55,7 +56,7 @@ export async function startSshServer(): Promise<TestServer> {
     commands: [],
     connections: 0,
     channelsMax: 0,
-    cut: () => open.forEach((connection) => (connection as unknown as { _sock: { destroy(): void } })._sock.destroy()),
+    cut: () => open.forEach((connection) => socketOf(connection).destroy()),
     close: async () => {
       test.cut();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -68,6 +69,23 @@ function parsed(publicKey: string): Buffer {
   const key = utils.parseKey(publicKey);
   if (key instanceof Error) throw key;
   return key.getPublicSSH();
+}
+
+/** A command with this word ends in the same packet that says it started, with code 3. */
+export const endsAtOnce = 'ends-at-once';
+
+function endIn(connection: Connection, accept: () => ServerChannel): void {
+  const socket = socketOf(connection);
+  socket.cork();
+  const channel = accept();
+  channel.exit(3);
+  channel.end();
+  setImmediate(() => socket.uncork());
+}
+
+/** ssh2 has no way to break a connection as a lost network does. */
+function socketOf(connection: Connection): Socket {
+  return (connection as unknown as { _sock: Socket })._sock;
 }
 
 function runIn(channel: ServerChannel, command: string, ended: () => void): void {
