@@ -143,41 +143,35 @@ export async function scanHostKeys(place: HostPlace, timeoutMs: number): Promise
 }
 
 /** Null if the server has no key for these algorithms. */
-function scanHostKey(place: HostPlace, algorithms: string[], timeoutMs: number): Promise<HostKey | null> {
-  return new Promise((resolve, reject) => {
-    const client = new Client();
-    let shown: HostKey | null = null;
-    const timer = setTimeout(() => {
-      reject(unreachable(place, `no host key after ${timeoutMs} ms`));
-      client.destroy();
-    }, timeoutMs);
-    client.on('error', (error: Error) => {
-      clearTimeout(timer);
-      if (shown !== null) resolve(shown);
-      else if (/no matching/i.test(error.message)) resolve(null);
-      else reject(unreachable(place, error.message));
+async function scanHostKey(place: HostPlace, algorithms: string[], timeoutMs: number): Promise<HostKey | null> {
+  const client = new Client();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise<HostKey | null>((resolve, reject) => {
+      const fail = (found: string) => reject(unreachable(place, found));
+      timer = setTimeout(() => fail(`no host key after ${timeoutMs} ms`), timeoutMs);
+      client.on('error', ({ message }: Error) => (/no matching/i.test(message) ? resolve(null) : fail(message)));
+      client.on('close', () => fail('the connection was closed before a host key was shown'));
+      client.connect({
+        host: place.address,
+        port: place.port,
+        username: 'pgs-key-scan',
+        readyTimeout: timeoutMs,
+        algorithms: { serverHostKey: algorithms as never },
+        hostVerifier: (blob: Buffer) => {
+          try {
+            resolve(parseHostKeyBlob(blob));
+          } catch (thrown) {
+            reject(toPgsError(thrown));
+          }
+          return false; // ends the connection before anything is sent that needs trust
+        },
+      });
     });
-    client.on('close', () => {
-      clearTimeout(timer);
-      if (shown !== null) resolve(shown);
-      else reject(unreachable(place, 'the connection was closed before a host key was shown'));
-    });
-    client.connect({
-      host: place.address,
-      port: place.port,
-      username: 'pgs-key-scan',
-      readyTimeout: timeoutMs,
-      algorithms: { serverHostKey: algorithms as never },
-      hostVerifier: (blob: Buffer) => {
-        try {
-          shown = parseHostKeyBlob(blob);
-        } catch (thrown) {
-          reject(toPgsError(thrown));
-        }
-        return false; // ends the connection before anything is sent that needs trust
-      },
-    });
-  });
+  } finally {
+    clearTimeout(timer);
+    client.destroy();
+  }
 }
 
 function unreachable(place: HostPlace, found: string): PgsError {

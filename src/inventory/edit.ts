@@ -1,10 +1,12 @@
-// Changes pgs.yaml in place: comments stay, and a result that would not be valid never replaces the file.
+// Changes pgs.yaml in place: comments stay, lines that are not concerned stay as they were typed, and a result that would
+// not be valid never replaces the file.
 
 import { stat } from 'node:fs/promises';
+import isEqual from 'fast-deep-equal';
 import { parseDocument, type Document } from 'yaml';
 import { readFileIfPresent, withFileLock, writeFileAtomically } from '../operator-files.js';
-import { loadInventory } from './load.js';
 import type { Inventory } from './inventory.js';
+import { loadInventory } from './load.js';
 import { parseInventory } from './parse.js';
 
 /**
@@ -15,13 +17,40 @@ export async function editInventory(path: string, change: (document: Document) =
   return withFileLock(path, async () => {
     const before = await loadInventory(path);
     const text = (await readFileIfPresent(before.path, 'reading pgs.yaml')) ?? '';
-    const document = parseDocument(text, { version: '1.2' });
-    change(document);
-    const changed = document.toString({ lineWidth: 0 });
+    const changed = changedText(text, change);
     if (changed === text) return before;
     const after = parseInventory(changed, before.path);
     const { mode } = await stat(before.path);
     await writeFileAtomically(before.path, changed, mode & 0o777);
     return after;
   });
+}
+
+/** The text after `change`, pure. */
+export function changedText(text: string, change: (document: Document) => void): string {
+  const document = parseDocument(text, { version: '1.2' });
+  const before = document.toString({ lineWidth: 0 });
+  change(document);
+  const after = document.toString({ lineWidth: 0 });
+  if (after === before) return text;
+  const spliced = spliceLines(text, before, after);
+  const isFaithful = spliced !== null && isEqual(parseDocument(spliced, { version: '1.2' }).toJS(), document.toJS());
+  return isFaithful ? spliced : after;
+}
+
+/**
+ * The YAML library writes the whole file anew and moves the indent of some comments, so only the lines between the first and
+ * the last difference are taken from it. Null where its lines are not those of the file.
+ */
+function spliceLines(text: string, before: string, after: string): string | null {
+  const [typed, old, next] = [text, before, after].map((whole) => whole.split('\n')) as [string[], string[], string[]];
+  if (typed.length !== old.length || typed.some((line, index) => line.trim() !== old[index]!.trim())) return null;
+  const shorter = Math.min(old.length, next.length);
+  let head = 0;
+  while (head < shorter && old[head] === next[head]) head += 1;
+  let tail = 0;
+  while (tail < shorter - head && old.at(-1 - tail) === next.at(-1 - tail)) tail += 1;
+  return [...typed.slice(0, head), ...next.slice(head, next.length - tail), ...typed.slice(typed.length - tail)].join(
+    '\n',
+  );
 }
