@@ -42,6 +42,7 @@ export class EtcdConnection {
   readonly #authentication: 'required' | 'being-set-up';
   #identity: Identity = 'login';
   #chosen: Member | null = null;
+  #lastLook = { atMs: -Infinity, statuses: Promise.resolve<MemberStatus[]>([]) };
   #closed = false;
 
   constructor(access: DcsAccess, authentication: 'required' | 'being-set-up') {
@@ -128,15 +129,16 @@ export class EtcdConnection {
   /** The first member to answer that follows a leader; keeps asking, since an election takes a second or two. */
   async #choose(deadline: number): Promise<Member | null> {
     while (Date.now() < deadline && !this.#closed) {
-      const limitMs = Math.max(1, Math.min(probeTimeoutMs, deadline - Date.now()));
-      const follows = this.#members.map(async (member) => {
-        const status = await member.status(this.#identity, limitMs);
+      const looks = this.#members.map((member) => member.status(this.#identity, probeTimeoutMs));
+      this.#lastLook = { atMs: performance.now(), statuses: Promise.all(looks) };
+      const follows = looks.map(async (look, index) => {
+        const status = await look;
         if (!status.answers || status.leaderId === null) throw new Error('not part of a quorum');
-        return member;
+        return this.#members[index]!;
       });
       const found = await Promise.any(follows).catch(() => null);
       if (found) return (this.#chosen = found);
-      await sleep(Math.max(0, Math.min(150, deadline - Date.now())));
+      await sleep(150);
     }
     return null;
   }
@@ -160,7 +162,9 @@ export class EtcdConnection {
   }
 
   async #explain(call: Call<unknown>, failure: Failure | null): Promise<PgsError> {
-    const statuses = await this.statuses();
+    // The last look of a search that found nobody is fresh; asking again would take another second.
+    const { atMs, statuses: seen } = this.#lastLook;
+    const statuses = await (performance.now() - atMs < 1500 ? seen : this.statuses());
     const quorum = quorumOf(statuses);
     const reasons = statuses.filter((s) => !s.answers).map((s) => `${s.name} (${s.endpoint}): ${s.why}`);
     if (quorum.state === 'lost') {
@@ -226,13 +230,19 @@ class Member {
   /** Asked without a login, which needs a quorum; newer versions of etcd want one for it, and then get it. */
   async status(identity: Identity, timeoutMs: number): Promise<MemberStatus> {
     const deadline = Date.now() + timeoutMs;
-    const startedMs = performance.now();
-    const ask = (who: Identity) => within(deadline, () => this.client(who).maintenance.status({ deadline }));
+    let startedMs = performance.now();
+    const ask = (who: Identity) => {
+      startedMs = performance.now();
+      return within(deadline, () => this.client(who).maintenance.status({ deadline }));
+    };
+    const connected = this.#clients.anonymous !== undefined;
     try {
-      const status = await ask('anonymous').catch((thrown: unknown) => {
+      let status = await ask('anonymous').catch((thrown: unknown) => {
         if (identity === 'anonymous' || !['answer', 'login-stale'].includes(classifyFailure(thrown).kind)) throw thrown;
         return ask('login');
       });
+      // The first answer's time is mostly that of making the connection.
+      if (!connected) status = await ask('anonymous').catch(() => status);
       return parseMemberStatus(this.endpoint, status, Math.round((performance.now() - startedMs) * 10) / 10);
     } catch (thrown) {
       if (!this.#closed) this.reset();
