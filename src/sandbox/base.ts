@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { runLocal } from './local.js';
 import { cacheKey, type Release } from './names.js';
-import { stagingDirectory, sweepStaging } from './staging.js';
+import { stagingDirectory } from './staging.js';
 
 /** What a plainly installed Debian server has, and what nspawn needs to boot it. */
 const packages = [
@@ -42,8 +42,6 @@ export function basePath(cache: string, release: Release): string {
 export async function ensureBase(cache: string, release: Release, progress: (line: string) => void): Promise<string> {
   const path = basePath(cache, release);
   if (existsSync(path)) return path;
-  await mkdir(cache, { recursive: true });
-  await sweepStaging(cache);
   const staging = stagingDirectory(cache, `base-${release}`);
   progress(`installing Debian ${release} for the machines (once, about a minute)`);
   try {

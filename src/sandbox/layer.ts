@@ -2,13 +2,13 @@
 // The step itself is given by the caller; here is only where its result is kept.
 
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { forgetIdentity, shutDownMachine, startMachine, unmountRoot, waitForSshd } from './machine.js';
 import { runLocalChecked } from './local.js';
 import { cacheKey, type Release } from './names.js';
 import { machinePaths } from './paths.js';
-import { stagingDirectory, sweepStaging } from './staging.js';
+import { stagingDirectory } from './staging.js';
 import type { Sandbox } from './state.js';
 
 /** How bare machines are made fit. */
@@ -62,8 +62,6 @@ async function keepUpper(sandbox: Sandbox, host: string, cache: string, path: st
   const paths = machinePaths(sandbox.paths, host);
   await unmountRoot(paths);
   forgetIdentity(paths.upper);
-  await mkdir(cache, { recursive: true });
-  await sweepStaging(cache);
   const staging = stagingDirectory(cache, 'prepared');
   await rm(staging, { recursive: true, force: true });
   // A copy only where a rename cannot do: an upper directory has device nodes and attributes that both keep.

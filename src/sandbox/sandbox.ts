@@ -33,6 +33,7 @@ import {
 import { bridgeOwner, ensureBridge, findFreeSubnet, refuseForeignBridge, removeBridge } from './network.js';
 import { cacheDirectory, machinePaths, sandboxPaths, sandboxRoot } from './paths.js';
 import { checkBox } from './preconditions.js';
+import { sweepStaging } from './staging.js';
 import { findSandbox, loadSandbox, sandboxHost, saveSandbox, type Sandbox, type SandboxHost } from './state.js';
 
 export { sandboxConfigPath, sandboxName } from './paths.js';
@@ -258,6 +259,8 @@ async function ensureLayers(
   const gone = recorded?.find((layer) => !existsSync(layer));
   if (recorded && !gone) return recorded;
   if (gone) throw mismatch(sandbox, `its machines lie on ${gone}, which is not there any more`);
+  await mkdir(cache, { recursive: true });
+  await sweepStaging(cache);
   const base = await ensureBase(cache, sandbox.state.release, progress);
   const layers = [base];
   if (preparation) layers.push(await ensureLayer(sandbox, cache, base, preparation, progress));
