@@ -30,7 +30,9 @@ export function compareUnit(
   const { unitFiles, loads } = unitDrift(wanted, resources, facts);
   if (wanted.onChange !== 'never') {
     if (unitFiles.length > 0) return { verb: 'restart', reason: `it runs by an older ${unitFiles.join(', ')}` };
-    if (loads.length > 0) return { verb: wanted.onChange, reason: `it has not loaded ${loads.join(', ')}` };
+    // Only an active unit can be reloaded; one that starts again and again would pass the new content by.
+    const verb = found.active === 'active' ? wanted.onChange : 'restart';
+    if (loads.length > 0) return { verb, reason: `it has not loaded ${loads.join(', ')}` };
   }
   // Joins the start that is under way.
   return found.active === 'activating' ? { verb: 'start', reason: 'it is still starting' } : null;

@@ -221,7 +221,8 @@ function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
     );
   return [
     'local all postgres peer map=pgs',
-    'local replication postgres peer map=pgs',
+    // Patroni asks a replica for its timeline through a local replication session.
+    `local replication ${replication.user} scram-sha-256`,
     ...fromMembers('replication', replication.user),
     ...fromMembers('postgres', rewind.user),
     `host all postgres,${replication.user},${rewind.user} all reject`,
