@@ -1,13 +1,13 @@
 // The machines' way to the Debian mirrors: an apt-cacher-ng on the sandbox's bridge. They have no route to the outside,
 // and what one of them has fetched is there for all others and for the next sandbox.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { cgroupPath, cgroupPopulated, createCgroup, killCgroup, removeCgroup } from './cgroup.js';
-import { startDetached, waitUntil } from './local.js';
+import { runLocalChecked, startDetached, waitUntil } from './local.js';
 import { gatewayAddress } from './names.js';
 import { cacheDirectory } from './paths.js';
 import { processStartTicks } from './staging.js';
@@ -15,6 +15,9 @@ import type { Sandbox } from './state.js';
 
 const port = 3142;
 const cgroupMember = 'apt-cacher-ng';
+
+/** Made by Debian's package; what machines can talk to shall not be root on this box. */
+const user = 'apt-cacher-ng';
 
 export function aptProxyUrl(sandbox: Sandbox): string {
   return `http://${gatewayAddress(sandbox.state.subnet)}:${port}`;
@@ -32,9 +35,11 @@ export async function ensureAptCache(sandbox: Sandbox): Promise<void> {
     const directory = join(cacheDirectory(), store);
     mkdirSync(directory, { recursive: true });
     await writeConfiguration(sandbox, directory);
+    for (const owned of [directory, sandbox.paths.aptCache]) await giveToAptCacher(owned);
     createCgroup(cgroup);
-    const lock = ['flock', '--nonblock', '--no-fork', join(directory, '.pgs-lock')];
-    const pid = startDetached([...lock, 'apt-cacher-ng', '-c', sandbox.paths.aptCache], { cgroup, log });
+    const lock = ['flock', '--nonblock', '--no-fork', join(cacheDirectory(), `.${store}.lock`)];
+    const asItsUser = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--no-new-privs'];
+    const pid = startDetached([...lock, ...asItsUser, 'apt-cacher-ng', '-c', sandbox.paths.aptCache], { cgroup, log });
     const ended = () => processStartTicks(pid) === null;
     const settled = await waitUntil(async () => ended() || (await answers(address)), 10_000);
     if (settled && !ended()) return;
@@ -59,12 +64,19 @@ async function writeConfiguration(sandbox: Sandbox, store: string): Promise<void
   await writeFile(join(sandbox.paths.aptCache, 'acng.conf'), renderAptCacheConfiguration(sandbox, store));
 }
 
+async function giveToAptCacher(directory: string): Promise<void> {
+  const uid = (await runLocalChecked(`looking for the user ${user}`, ['id', '-u', user], { timeoutMs: 5_000 })).trim();
+  if (statSync(directory).uid === Number(uid)) return;
+  const argv = ['chown', '-R', `${user}:${user}`, directory];
+  await runLocalChecked('giving the package cache its directory', argv, { timeoutMs: 60_000 });
+}
+
 /** @param store - directory of the cached files. */
 export function renderAptCacheConfiguration(sandbox: Pick<Sandbox, 'paths' | 'state'>, store: string): string {
   const upstream = process.env.http_proxy ?? process.env.HTTP_PROXY;
   return `# Written by \`pgs sandbox up\`; the package cache of one sandbox.
 CacheDir: ${store}
-LogDir: ${sandbox.paths.logs}
+LogDir: ${sandbox.paths.aptCache}
 SupportDir: /usr/lib/apt-cacher-ng
 SocketPath: ${join(sandbox.paths.aptCache, 'socket')}
 PidFile: ${join(sandbox.paths.aptCache, 'pid')}

@@ -72,7 +72,9 @@ async function debootstrap(release: Release, target: string, progress: (line: st
   throw new PgsError('command-failed', {
     doing: `installing Debian ${release} for the sandbox`,
     found: `debootstrap ended with code ${code}:\n${(complaints.length ? complaints : stdout.trim().split('\n')).slice(-8).join('\n')}`,
-    hint: `Check that ${mirror()} can be reached from here, or set PGS_DEBIAN_MIRROR.`,
+    hint: /unknown key|NO_PUBKEY|Invalid Release signature/.test(stdout)
+      ? 'apt-get update && apt-get install debian-archive-keyring: the one that is here does not know this release.'
+      : `Check that ${mirror()} can be reached from here, or set PGS_DEBIAN_MIRROR.`,
   });
 }
 
