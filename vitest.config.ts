@@ -1,9 +1,31 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests on real machines share one sandbox and change it, so their files run one after the other. */
+const oneAfterTheOther = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 600_000, pool: 'forks' } as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Machines come and go once per run; their tests share them and must not overlap.
-    fileParallelism: !process.env.PGS_TEST_MACHINES,
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      { test: { name: 'convergence', include: ['test/convergence/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          exclude: ['test/integration/slow/**'],
+          globalSetup: ['test/integration/sandbox.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+      {
+        test: {
+          name: 'slow',
+          include: ['test/integration/slow/**/*.test.ts'],
+          globalSetup: ['test/integration/sandbox.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+    ],
   },
 });

@@ -1,0 +1,164 @@
+// What tests on real machines work with: pgs as a user runs it, ssh to a machine, SQL through a service. They use a sandbox of
+// their own, so that one that is up beside them is never touched.
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+
+export const sandboxName = 'ci';
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+export const fleetDir = `/var/lib/pgs-sandbox/${sandboxName}`;
+/** The operator of the tests knows the sandbox's fleet only; every call may add to or replace this. */
+export const environment = {
+  ...process.env,
+  PGS_SANDBOX: sandboxName,
+  PGS_CONFIG: `${fleetDir}/pgs.yaml`,
+  NO_COLOR: '1',
+  FORCE_COLOR: '0',
+};
+
+export interface Ran {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  env?: Record<string, string>;
+  input?: string;
+  cwd?: string;
+  /** Killed with SIGKILL when aborted. */
+  signal?: AbortSignal;
+}
+
+/** Runs a program and waits for its end; a code other than 0 is a result. */
+export function run(program: string, args: string[], options: RunOptions = {}): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      env: { ...environment, ...options.env },
+      cwd: options.cwd ?? root,
+      ...(options.signal ? { signal: options.signal, killSignal: 'SIGKILL' } : {}),
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.on('error', (error) => (error.name === 'AbortError' ? undefined : reject(error)));
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** `pgs …` as a user types it. */
+export function pgs(args: string[], options?: RunOptions): Promise<Ran> {
+  return run(`${root}bin/pgs`, args, options);
+}
+
+/** The same, for what must succeed; the error holds all that was printed. */
+export async function pgsOk(args: string[], options?: RunOptions): Promise<string> {
+  const ran = await pgs(args, options);
+  if (ran.code !== 0) throw new Error(`pgs ${args.join(' ')} ended with ${ran.code}\n${ran.stdout}\n${ran.stderr}`);
+  return ran.stdout;
+}
+
+/** The result of `pgs … -o json`. */
+export async function pgsJson<T>(args: string[], options?: RunOptions): Promise<T> {
+  return JSON.parse(await pgsOk([...args, '-o', 'json'], options)) as T;
+}
+
+/** Runs a shell line as root on a machine. */
+export async function on(host: string, line: string, input?: string): Promise<Ran> {
+  return run(`${root}bin/pgs`, ['sandbox', 'ssh', host, '--', line], input === undefined ? {} : { input });
+}
+
+export async function onOk(host: string, line: string): Promise<string> {
+  const ran = await on(host, line);
+  if (ran.code !== 0) throw new Error(`${line} on ${host} ended with ${ran.code}\n${ran.stdout}\n${ran.stderr}`);
+  return ran.stdout;
+}
+
+/** SQL through a service with the string that `pgs cluster url` gives, as a user pastes it. */
+export async function psql(tenant: string, service: string, sql: string): Promise<Ran> {
+  const url = (await pgsOk(['cluster', 'url', tenant, '--service', service])).trim();
+  return run('psql', ['-XqAt', url, '-c', sql]);
+}
+
+export async function psqlOk(tenant: string, service: string, sql: string): Promise<string> {
+  const ran = await psql(tenant, service, sql);
+  if (ran.code !== 0) throw new Error(`${sql} through ${service} of ${tenant} ended with ${ran.code}: ${ran.stderr}`);
+  return ran.stdout.trim();
+}
+
+/** A node-postgres client through one entry, TLS verified; the caller connects and ends it. */
+export function serviceClient(tenant: string, address: string, port: number): pg.Client {
+  const ca = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/ca.crt`, 'utf8');
+  const password = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/pgpass`, 'utf8').split('\n')[0]!.split(':').at(-1)!;
+  const client = new pg.Client({
+    host: address,
+    port,
+    user: 'app',
+    database: 'app',
+    password,
+    ssl: { ca },
+    connectionTimeoutMillis: 5000,
+    query_timeout: 10_000,
+  });
+  client.on('error', () => undefined);
+  return client;
+}
+
+/** Looks again until it holds; the deadline is for a broken run, not a promise. */
+export async function until(what: string, holds: () => Promise<boolean>, limitMs = 90_000): Promise<void> {
+  const deadlineMs = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${limitMs / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+export interface Member {
+  name: string;
+  host: string;
+  role: string;
+  state: string;
+  timeline: number | null;
+}
+
+export interface Status {
+  tenant: string;
+  healthy: boolean;
+  leader: string | null;
+  members: Member[];
+  services: { service: string; port: number; routes: Record<string, string[] | null> }[];
+  rpo: { verdict: string };
+  fencing: { verdict: string };
+  drift: unknown[];
+  warnings: string[];
+}
+
+/** Status whatever the exit code: a cluster that is not healthy has one too. */
+export async function statusOf(tenant: string): Promise<Status> {
+  const ran = await pgs(['cluster', 'status', tenant, '-o', 'json']);
+  try {
+    return JSON.parse(ran.stdout) as Status;
+  } catch {
+    throw new Error(`no status of ${tenant}: ${ran.stdout}\n${ran.stderr}`);
+  }
+}
+
+export async function untilHealthy(tenant: string): Promise<Status> {
+  await until(`${tenant} is healthy`, async () => (await statusOf(tenant)).healthy);
+  return statusOf(tenant);
+}
+
+/** The addresses of the machines by name. */
+export function addresses(): Record<string, string> {
+  const sandbox = JSON.parse(readFileSync(`${fleetDir}/sandbox.json`, 'utf8')) as {
+    hosts: { name: string; address: string }[];
+  };
+  return Object.fromEntries(sandbox.hosts.map((h) => [h.name, h.address]));
+}
+
+export async function destroyQuietly(tenant: string): Promise<void> {
+  await pgs(['cluster', 'destroy', tenant, '--purge-data', '--yes']);
+}
