@@ -67,8 +67,10 @@ export class EtcdConnection {
     while (Date.now() < deadline && !this.#closed) {
       const member = this.#chosen ?? (await this.#choose(deadline));
       if (!member) break;
+      // Calls run side by side, and another one may find out about logins meanwhile.
+      const identity = this.#identity;
       try {
-        return await within(deadline, () => call.perform(member.client(this.#identity), { deadline }));
+        return await within(deadline, () => call.perform(member.client(identity), { deadline }));
       } catch (thrown) {
         failure = classifyFailure(thrown);
         if (failure.kind === 'answer') throw answered(call.doing, thrown);
@@ -79,7 +81,7 @@ export class EtcdConnection {
           continue;
         }
         if (failure.kind === 'login-not-enabled') {
-          if (this.#identity === 'anonymous') throw answered(call.doing, thrown);
+          if (identity === 'anonymous') throw answered(call.doing, thrown);
           this.#identity = this.#anonymousIfAllowed(call.doing);
           continue;
         }
@@ -199,6 +201,7 @@ class Member {
   readonly endpoint: DcsEndpoint;
   readonly #access: DcsAccess;
   #clients: Partial<Record<Identity, Etcd3>> = {};
+  readonly #retired = new Set<Etcd3>();
   #closed = false;
 
   constructor(endpoint: DcsEndpoint, access: DcsAccess) {
@@ -212,19 +215,30 @@ class Member {
   }
 
   forgetLogin(): void {
-    this.#clients.login?.close();
+    if (this.#clients.login) this.#retire(this.#clients.login);
     delete this.#clients.login;
   }
 
   /** Drops connections that failed, so that the next call makes new ones at once instead of waiting for a backoff. */
   reset(): void {
-    Object.values(this.#clients).forEach((client) => client.close());
+    Object.values(this.#clients).forEach((client) => this.#retire(client));
     this.#clients = {};
   }
 
   close(): void {
     this.#closed = true;
     this.reset();
+    this.#retired.forEach((client) => client.close());
+  }
+
+  /** Closed only when every call on it has met its deadline: another call may still get its answer. */
+  #retire(client: Etcd3): void {
+    this.#retired.add(client);
+    const close = () => {
+      this.#retired.delete(client);
+      client.close();
+    };
+    setTimeout(close, 2 * callTimeoutMs).unref();
   }
 
   /** Asked without a login, which needs a quorum; newer versions of etcd want one for it, and then get it. */
