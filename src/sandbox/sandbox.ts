@@ -2,7 +2,7 @@
 // any time and ends in the same state, whatever an interrupted run left behind.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { withFileLock } from '../operator-files.js';
@@ -193,7 +193,6 @@ async function sweepLocks(name: string): Promise<void> {
     const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? 0);
     if (age > 60_000) await rm(path, { force: true });
   }
-  await rmdir(sandboxRoot()).catch(() => undefined); // other sandboxes may live there
 }
 
 async function bringUp(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
