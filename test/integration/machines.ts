@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 
-export const sandboxName = 'ci';
+export const sandboxName = process.env.PGS_TEST_SANDBOX ?? 'ci';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const fleetDir = `/var/lib/pgs-sandbox/${sandboxName}`;
 /** The operator of the tests knows the sandbox's fleet only; every call may add to or replace this. */
