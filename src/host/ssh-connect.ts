@@ -36,7 +36,7 @@ export async function openConnection(host: Host, ssh: SshSettings): Promise<Clie
       keepaliveInterval: keepaliveIntervalMs,
       keepaliveCountMax: 3,
       // Asked for another kind of key than the known one, an honest host would look like an impostor.
-      algorithms: { serverHostKey: hostKeyAlgorithms(known) as ServerHostKeyAlgorithm[] },
+      algorithms: { serverHostKey: hostKeyAlgorithms(known).filter(isSupported) },
       hostVerifier: (offered: Buffer) => {
         refused = judgeOffer(host, ssh, knownHosts, offered);
         return refused === undefined;
@@ -49,6 +49,11 @@ export async function openConnection(host: Host, ssh: SshSettings): Promise<Clie
   // Without a listener, a connection that breaks later would end the process; whoever uses it sees it close.
   client.on('error', () => {});
   return client;
+}
+
+/** ssh2 throws at a kind that it does not know, such as that of a certificate or a security key. */
+function isSupported(algorithm: string): algorithm is ServerHostKeyAlgorithm {
+  return /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|rsa-sha2-(256|512))$/.test(algorithm);
 }
 
 async function readKnownHosts(ssh: SshSettings): Promise<string> {
