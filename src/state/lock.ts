@@ -2,7 +2,6 @@
 // work, and a write under a lost lock is refused by the store (see `Fence`).
 
 import { hostname, userInfo } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import type { Dcs, KeyValue } from '../etcd/client.js';
 import { holderIsGone, identifyProcess, parseHolder, type Holder } from './holder.js';
@@ -103,35 +102,41 @@ async function heldBy(dcs: Dcs, tenant: string, found: KeyValue, holder: Holder 
  */
 function keepAlive(dcs: Dcs, fence: Fence, lease: string, grantedMs: number): TenantLock {
   const lost = new AbortController();
-  const released = new AbortController();
+  let isReleased = false;
   let renewedMs = grantedMs;
   const lose = (why: string) => {
-    if (!released.signal.aborted && !lost.signal.aborted) lost.abort(lockLost(fence.key, why));
+    if (!isReleased && !lost.signal.aborted) lost.abort(lockLost(fence.key, why));
   };
   const watchdog = setInterval(() => {
     if (performance.now() - renewedMs > lockTtlS * 1000 - marginMs) lose('its lease could not be renewed');
   }, 500);
-  watchdog.unref();
-
-  const renew = async () => {
-    while (!released.signal.aborted && !lost.signal.aborted) {
-      await sleep((lockTtlS * 1000) / 5, undefined, { ref: false, signal: released.signal });
+  let isRenewing = false;
+  const renewal = setInterval(
+    () => {
+      if (isRenewing || lost.signal.aborted) return;
+      isRenewing = true;
       const sentMs = performance.now();
-      // A failure is tried again; the watchdog above ends it in time.
-      const ttlS = await dcs.keepLeaseAlive(lease).catch(() => null);
-      if (ttlS === 0) lose('its lease ran out');
-      else if (ttlS !== null) renewedMs = sentMs;
-    }
-  };
-  renew().catch(() => undefined);
+      dcs
+        .keepLeaseAlive(lease)
+        .then((ttlS) => (ttlS === 0 ? lose('its lease ran out') : (renewedMs = sentMs)))
+        // The next one may work; the watchdog ends it in time.
+        .catch(() => undefined)
+        .finally(() => (isRenewing = false));
+    },
+    (lockTtlS * 1000) / 5,
+  );
+  // Holding a lock is no reason to go on living.
+  watchdog.unref();
+  renewal.unref();
 
   return {
     ...fence,
     signal: lost.signal,
     release: async () => {
-      if (released.signal.aborted) return;
-      released.abort();
+      if (isReleased) return;
+      isReleased = true;
       clearInterval(watchdog);
+      clearInterval(renewal);
       await dcs.revokeLease(lease).catch(() => undefined);
     },
   };
