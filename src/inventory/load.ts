@@ -15,7 +15,7 @@ export interface InventoryLocation {
   source: 'option' | 'environment' | 'directory' | 'sandbox';
 }
 
-const sandboxRootDefault = '/var/lib/pgs-sandbox';
+const sandboxRootDefault = process.env.PGS_SANDBOX_ROOT || '/var/lib/pgs-sandbox';
 
 /**
  * Which pgs.yaml a command means: `explicit` (`--config`), `$PGS_CONFIG`, the nearest pgs.yaml from `cwd` upwards, or that

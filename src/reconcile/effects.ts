@@ -5,7 +5,7 @@ import { PgsError } from '../errors.js';
 import { ensureTenantAccess, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { gatherHostFacts } from '../host/gather.js';
-import { findLeader, streamingReplicas, type MemberFact } from '../patroni/facts.js';
+import { findLeader, judgeRpo, streamingReplicas, type MemberFact } from '../patroni/facts.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
@@ -89,7 +89,11 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
     }
     case 'streaming': {
       const facts = await open.patroni.gather(1500);
-      return { done: streamingReplicas(facts).length >= condition.replicas, seen: describeMembers(facts.members) };
+      const covered = !condition.covered || judgeRpo(facts, 0, 'available') === 'holds';
+      return {
+        done: covered && streamingReplicas(facts).length >= condition.replicas,
+        seen: describeMembers(facts.members),
+      };
     }
     case 'patroni-settings': {
       const { settings } = await open.patroni.gather(1500);
@@ -133,7 +137,7 @@ function describeMembers(members: Record<string, MemberFact>): string {
   return Object.entries(members)
     .map(([name, fact]) => {
       if (!fact.reachable) return `${name}: ${fact.why}`;
-      return `${name}: ${fact.role} ${fact.state}${fact.timeline ? ` on timeline ${fact.timeline}` : ''}`;
+      return `${name}: ${fact.synchronous ? 'synchronous ' : ''}${fact.role} ${fact.state}${fact.timeline ? ` on timeline ${fact.timeline}` : ''}`;
     })
     .join('; ');
 }

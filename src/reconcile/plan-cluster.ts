@@ -14,7 +14,7 @@ import {
   patroniUnit,
   type DcsEndpoints,
 } from '../patroni/desired.js';
-import { findLeader, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
+import { findLeader, judgeRpo, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
 import { appDatabase, type SqlFacts } from '../postgres/desired.js';
 import { reveal } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
@@ -108,7 +108,7 @@ function memberSteps({ cluster, secrets, dcs, facts }: PlanInput, needs: string[
       const restarts = step.action.kind === 'unit' && step.action.verb === 'restart';
       steps.push(restarts ? { ...step, needs: [...step.needs, ...turn] } : step);
       if (!restarts) continue;
-      const healthy = streamingStep(cluster, `after-${member.name}`, `${member.name} was restarted`, [step.id]);
+      const healthy = streamingStep(cluster, `after-${member.name}`, `${member.name} was restarted`, facts, [step.id]);
       steps.push(healthy);
       turn = [healthy.id];
     }
@@ -116,15 +116,21 @@ function memberSteps({ cluster, secrets, dcs, facts }: PlanInput, needs: string[
   return steps;
 }
 
-function streamingStep(cluster: Cluster, id: string, reason: string, needs: string[]): Step {
-  const { tenant, members } = cluster;
+/** Replicas on hosts that answer: nobody waits for one whose host is down. */
+function replicasToExpect(cluster: Cluster, facts: ClusterFacts): number {
+  return cluster.members.filter((m) => facts.hosts[m.host.name]?.reachable).length - 1;
+}
+
+function streamingStep(cluster: Cluster, id: string, reason: string, facts: ClusterFacts, needs: string[]): Step {
+  const { tenant, spec } = cluster;
+  const replicas = replicasToExpect(cluster, facts);
   return {
     ...blankStep(`${tenant}/streaming/${id}`),
-    title: `wait until ${members.length - 1} replicas of ${tenant} stream`,
+    title: `wait until ${replicas} ${replicas === 1 ? 'replica' : 'replicas'} of ${tenant} stream`,
     reason,
     needs,
     timeoutMs: bootstrapTimeoutMs,
-    done: { kind: 'streaming', tenant, replicas: members.length - 1 },
+    done: { kind: 'streaming', tenant, replicas, covered: spec.rpoBytes === 0 && replicas > 0 },
   };
 }
 
@@ -145,7 +151,7 @@ function routingSteps({ cluster, secrets, facts }: PlanInput): Step[] {
 
 /** What needs a running cluster: a leader, the first roles, streaming replicas, the steady settings. */
 function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
-  const { tenant } = cluster;
+  const { tenant, spec } = cluster;
   const steps: Step[] = [];
   const leaderKnown = findLeader(facts.patroni) !== null;
   if (!leaderKnown || needs.length > 0) {
@@ -171,10 +177,10 @@ function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[])
     });
   }
   const streaming = streamingReplicas(facts.patroni).length;
-  if (streaming < cluster.members.length - 1) {
-    steps.push(
-      streamingStep(cluster, 'all', `${streaming} of ${cluster.members.length - 1} replicas stream`, afterLeader),
-    );
+  const wanted = replicasToExpect(cluster, facts);
+  const covered = spec.rpoBytes > 0 || wanted < 1 || judgeRpo(facts.patroni, 0, spec.durability) === 'holds';
+  if (streaming < wanted || !covered) {
+    steps.push(streamingStep(cluster, 'all', `${streaming} of ${wanted} replicas stream`, facts, afterLeader));
   }
   const settings = desiredDcsSettings(cluster);
   if (!equal(facts.patroni.settings, settings))

@@ -51,7 +51,8 @@ export type Condition =
   | { kind: 'unit'; unit: string; active: boolean; loaded: Record<string, string> }
   | { kind: 'dcs-healthy'; members: number }
   | { kind: 'leader'; tenant: string }
-  | { kind: 'streaming'; tenant: string; replicas: number }
+  /** `covered`: at RPO 0 a standby that commits wait for is among them. */
+  | { kind: 'streaming'; tenant: string; replicas: number; covered: boolean }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
   /** A write through every entry, read back through `replica`, TLS verified. */
   | { kind: 'proven'; tenant: string };

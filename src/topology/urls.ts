@@ -32,7 +32,7 @@ export function libpqUrl(cluster: Cluster, service: ServiceName, account: Accoun
   };
   // libpq decodes %XX but knows no `+` for a space, which URLSearchParams would write.
   const query = Object.entries(parameters)
-    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll('%2F', '/')}`)
+    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll('%2F', '/').replaceAll("'", '%27')}`)
     .join('&');
   return `postgresql://${encodeURIComponent(account.user)}@${hosts}/${encodeURIComponent(account.database)}?${query}`;
 }

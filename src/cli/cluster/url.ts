@@ -28,8 +28,9 @@ export async function url(
       services: Object.fromEntries(wanted.map((name) => [name, { libpq: libpq(name) }])),
     };
     await terminal.result(value, () => {
+      // The string holds no quote of its own: libpqUrl encodes them.
       if (options.service !== undefined && !options.showPassword) return libpq(options.service as ServiceName);
-      const lines = wanted.map((name) => `${name.padEnd(10)} ${libpq(name)}`);
+      const lines = wanted.map((name) => `${name.padEnd(10)} psql '${libpq(name)}'`);
       return [...lines, ...(value.password === undefined ? [] : [`${'password'.padEnd(10)} ${value.password}`])].join(
         '\n',
       );

@@ -13,6 +13,11 @@ test('a string lists every entry, verifies TLS and holds no password', () => {
   );
 });
 
+test('a string can stand between single quotes in a shell', () => {
+  const odd = { caPath: "/it's/ca.crt", passwordPath: '/a b' };
+  expect(libpqUrl(clusterOf(), 'primary', account, odd)).toContain('/it%27s/ca.crt');
+});
+
 test('only direct services say which kind of server they want', () => {
   const attributes = (['primary', 'replica', 'direct', 'direct-ro'] as const).map(
     (service) => /target_session_attrs=([a-z-]+)/.exec(libpqUrl(clusterOf(), service, account, files))?.[1] ?? null,
