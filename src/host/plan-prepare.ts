@@ -125,8 +125,10 @@ function packagesStep(
   { packages }: CheckFacts,
   needs: string[],
 ): Step {
-  const before = (name: string) => (packages[name]?.halfInstalled ? 'half installed' : 'absent');
-  const after = (name: string) => packages[name]?.candidate ?? 'installed';
+  const before = (name: string) =>
+    packages[name]?.installed ?? (packages[name]?.halfInstalled ? 'half installed' : 'absent');
+  const after = (name: string) =>
+    (packages[name]?.installed ?? packages[name]?.candidate ?? 'installed') + (hold.includes(name) ? ', held' : '');
   return {
     id,
     host,
@@ -137,10 +139,11 @@ function packagesStep(
         ? [`${count(hold, 'package')} not held at ${hold.length === 1 ? 'its' : 'their'} version`]
         : []),
     ].join(', '),
-    diff: [
-      ...install.map((name) => ({ what: `package ${name}`, before: before(name), after: after(name) })),
-      ...hold.map((name) => ({ what: `package ${name}`, before: 'not held', after: 'held' })),
-    ],
+    diff: [...new Set([...install, ...hold])].map((name) => ({
+      what: `package ${name}`,
+      before: before(name),
+      after: after(name),
+    })),
     needs,
     timeoutMs: installTimeoutMs,
     destructive: false,

@@ -96,7 +96,7 @@ async function applyPlan(
     const startedMs = performance.now();
     onEvent({ kind: 'started', step, atMs: startedMs });
     try {
-      await perform(access, step);
+      await perform(access, inventory, step);
     } catch (thrown) {
       const error = toPgsError(thrown, step.title);
       onEvent({ kind: 'failed', step, atMs: performance.now(), error });
@@ -119,12 +119,17 @@ async function proveFit(access: HostAccess, inventory: Inventory): Promise<void>
   });
 }
 
-async function perform(access: HostAccess, { action, timeoutMs, title }: Step): Promise<void> {
+async function perform(access: HostAccess, inventory: Inventory, { action, timeoutMs, title }: Step): Promise<void> {
   switch (action.kind) {
     case 'resources':
       return applyResources(access, action.resources, timeoutMs);
     case 'packages':
-      return installPackages(access, action, timeoutMs);
+      return installPackages(
+        access,
+        // A PostgreSQL of the distribution must not slip in because PGDG did not answer.
+        { ...action, lists: inventory.packages === 'pgdg' ? 'every-source' : 'any-source' },
+        timeoutMs,
+      );
     case 'unit':
       return performUnit(access, action.unit, action.verb, timeoutMs);
     default:

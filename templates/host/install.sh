@@ -1,8 +1,15 @@
-# Installs packages so that nothing starts that did not run before: FIRST-PACKAGE… Finishes what an interrupted dpkg left.
-# On failure prints the end of what apt said; prints `@update-failed` first when the package lists could not be fetched.
+# Installs packages so that nothing starts that did not run before: MODE PACKAGE… Finishes what an interrupted dpkg left.
+# With mode `every-source`, package lists that cannot be fetched are a failure; with `any-source` only when packages are
+# missing in the end. On failure prints the last 300 lines of apt, after `@update-failed` if lists could not be fetched.
 set -u
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none
+mode=$1
+shift
 lock_wait_s=120
+
+# A run whose pgs was killed goes on here for a while; apt's own lock would keep the two apart, but not their policies.
+exec 9>/run/lock/pgs-install.lock
+flock -w 600 9 || { echo 'another run of pgs has been installing packages here for 10 minutes'; exit 100; }
 
 policy=/usr/sbin/policy-rc.d
 log=$(mktemp)
@@ -40,7 +47,7 @@ configure_rest() {
 
 fail() {
   [ -z "${update_failed-}" ] || echo @update-failed
-  tail -n 40 "$log"
+  tail -n 300 "$log"
   exit 100
 }
 
@@ -48,7 +55,8 @@ if [ -n "$(dpkg --audit)" ] || [ -n "$(ls /var/lib/dpkg/updates)" ]; then
   configure_rest
   apt install --fix-broken || fail
 fi
-# An unrelated source that is broken does not matter when what is wanted is known all the same.
 apt update || update_failed=yes
+[ "$mode" != every-source ] || [ -z "${update_failed-}" ] || fail
+# An unrelated source that is broken does not matter when what is wanted is known all the same.
 [ -n "${update_failed-}" ] || : >"$log"
 apt install --no-install-recommends -- "$@" || fail

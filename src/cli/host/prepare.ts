@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { exitCodePlanHasChanges } from '../../errors.js';
 import { prepareHosts, type PrepareOutcome } from '../../host/prepare.js';
 import { openHosts } from '../../host/ssh-host.js';
+import type { Plan } from '../../reconcile/step.js';
 import { describePlan, planToJson, reportSteps } from '../plan-text.js';
 import { openFleet } from './fleet.js';
 
@@ -16,7 +17,9 @@ export async function prepare(asked: string[], options: { dryRun: boolean }, com
       mode: options.dryRun ? 'dry-run' : 'apply',
       onPlans: (plans) => {
         for (const plan of plans) {
-          if (plan.steps.length > 0 || plan.warnings.length > 0) terminal.progress(describePlan(plan));
+          if (plan.steps.length > 0 || plan.warnings.length > 0) {
+            terminal.progress(describePlan(options.dryRun ? plan : withoutDiffs(plan)));
+          }
         }
       },
       onEvent: reportSteps(terminal, startedMs),
@@ -32,6 +35,11 @@ export async function prepare(asked: string[], options: { dryRun: boolean }, com
   } finally {
     await pool.close();
   }
+}
+
+/** A host's plan has some thirty differences; who wants to read them asks with --dry-run. */
+function withoutDiffs(plan: Plan): Plan {
+  return { ...plan, steps: plan.steps.map((step) => ({ ...step, diff: [] })) };
 }
 
 function describe({ host, outcome, plan, tookMs }: PrepareOutcome): string {
