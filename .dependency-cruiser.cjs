@@ -2,9 +2,19 @@
 const components = '^(src/(etcd|patroni|postgres|sandbox)|haproxy|watchdog)/';
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'nothing-imports-cli', severity: 'error', from: { pathNot: '^src/cli/' }, to: { path: '^src/cli/' } },
-    { name: 'nothing-imports-chaos', severity: 'error', from: { path: '^(src|haproxy|watchdog)/' }, to: { path: '^chaos/' } },
+    {
+      name: 'nothing-imports-chaos',
+      severity: 'error',
+      from: { path: '^(src|haproxy|watchdog)/' },
+      to: { path: '^chaos/' },
+    },
     {
       name: 'components-do-not-know-the-plan',
       comment: 'a component may name steps (data), never run them',
@@ -22,8 +32,16 @@ module.exports = {
       name: 'foundations-do-not-look-up',
       severity: 'error',
       from: { path: '^src/(host|state|pki|secrets|inventory|topology)/' },
-      to: { path: '^(src/(cli|reconcile|sandbox|patroni|postgres)|haproxy|watchdog|chaos)/', pathNot: '^src/reconcile/step' },
+      to: {
+        path: '^(src/(cli|reconcile|sandbox|patroni|postgres)|haproxy|watchdog|chaos)/',
+        pathNot: '^src/reconcile/step',
+      },
     },
   ],
-  options: { tsConfig: { fileName: 'tsconfig.json' }, tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' }, includeOnly: '^(src|haproxy|watchdog|chaos)/' },
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    includeOnly: '^(src|haproxy|watchdog|chaos)/',
+  },
 };
