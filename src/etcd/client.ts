@@ -7,7 +7,7 @@ import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import { dcsAccess, type DcsAccess, type DcsEndpoint } from './access.js';
 import { createLogins, type Logins } from './logins.js';
 import { createMaintenance, type Maintenance } from './maintenance.js';
-import { EtcdConnection } from './connection.js';
+import { connectTimeoutMs, EtcdConnection } from './connection.js';
 
 export interface KeyValue {
   key: string;
@@ -102,6 +102,7 @@ export async function openDcs(
     await connection.call({
       doing: 'connecting to etcd',
       repeat: 'repeatable',
+      timeoutMs: connectTimeoutMs,
       perform: (etcd, options) => etcd.kv.range({ key: Buffer.from('/pgs/'), count_only: true }, options),
     });
     return dcs;

@@ -13,8 +13,17 @@ import { parseMemberStatus, quorumOf, type MemberStatus } from './facts.js';
 
 /** A call's limit unless it says otherwise; with the look at who answers, an error comes within 5 s. */
 export const callTimeoutMs = 3000;
+/**
+ * For the first call, which finds nothing connected: three looks around and an election, so that the error of a fleet
+ * without a quorum comes within 5 s on a slow machine too.
+ */
+export const connectTimeoutMs = 2500;
 /** How long a member may take to say its status. It answers from memory, without asking the others. */
-const probeTimeoutMs = 1000;
+const statusTimeoutMs = 1000;
+/** The same for one of the looks around in search of a member. */
+const lookTimeoutMs = 700;
+/** How long a majority must be silent before no election is waited for: a restarting member is back sooner. */
+const silentMajorityMs = 1400;
 
 export interface Call<T> {
   /** What it is for, as a phrase: "reading the record of tenant acme". */
@@ -120,7 +129,7 @@ export class EtcdConnection {
 
   /** Status of every member, asked side by side; takes at most a second. */
   statuses(): Promise<MemberStatus[]> {
-    return Promise.all(this.#members.map((member) => member.status(this.#identity, probeTimeoutMs)));
+    return Promise.all(this.#members.map((member) => member.status(this.#identity, statusTimeoutMs)));
   }
 
   close(): void {
@@ -128,10 +137,14 @@ export class EtcdConnection {
     this.#members.forEach((member) => member.close());
   }
 
-  /** The first member to answer that follows a leader; keeps asking, since an election takes a second or two. */
+  /**
+   * The first member to answer that follows a leader. Keeps asking, since an election takes a second or two; less long
+   * when too few answer for one.
+   */
   async #choose(deadline: number): Promise<Member | null> {
+    const startedMs = performance.now();
     while (Date.now() < deadline && !this.#closed) {
-      const looks = this.#members.map((member) => member.status(this.#identity, probeTimeoutMs));
+      const looks = this.#members.map((member) => member.status(this.#identity, lookTimeoutMs));
       this.#lastLook = { atMs: performance.now(), statuses: Promise.all(looks) };
       const follows = looks.map(async (look, index) => {
         const status = await look;
@@ -140,6 +153,8 @@ export class EtcdConnection {
       });
       const found = await Promise.any(follows).catch(() => null);
       if (found) return (this.#chosen = found);
+      const silent = (await this.#lastLook.statuses).filter((status) => !status.answers).length;
+      if (silent * 2 >= looks.length && performance.now() - startedMs > silentMajorityMs) return null;
       await sleep(150);
     }
     return null;
