@@ -11,6 +11,7 @@ import { assembleCluster, gatherCluster, openCluster, type OpenCluster } from '.
 import { applyCluster, planOf, withTenantLock, type ChangeOptions } from './change.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
+import { refuseBrokenDcs } from './dcs-fit.js';
 import { allKnowQuorumCommit, commonPostgresMajor, gatherSupply, judgeSupply } from './supply.js';
 
 export interface CreateRequest {
@@ -82,6 +83,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
     { ...record.spec, postgres: record.spec.postgres },
     request.source,
   );
+  refuseOtherHosts(record, request);
   if (equal(wanted, record.spec)) return record;
   throw new PgsError('usage', {
     doing: `creating ${tenant}`,
@@ -90,9 +92,23 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
   });
 }
 
-function revive(record: TenantRecord, { reuseData }: CreateRequest): TenantRecord {
+/** Members stay where they are: a create that names other hosts would be obeyed in nothing but its exit code. */
+function refuseOtherHosts({ spec, allocation }: TenantRecord, { hosts }: CreateRequest): void {
+  const there = allocation.members.map((m) => m.host);
+  if (hosts === null || equal([...hosts].sort(), [...there].sort())) return;
+  throw new PgsError('usage', {
+    doing: `creating ${spec.tenant}`,
+    found: `it is there already on ${there.join(', ')}, and --hosts names ${hosts.map((h) => JSON.stringify(h)).join(', ')}`,
+    hint: 'Leave --hosts out: members do not move to other hosts by a create.',
+  });
+}
+
+function revive(record: TenantRecord, request: CreateRequest): TenantRecord {
   const { tenant } = record.spec;
-  if (reuseData) return record;
+  if (request.reuseData) {
+    refuseOtherHosts(record, request);
+    return record;
+  }
   throw new PgsError('endangers', {
     doing: `creating ${tenant}`,
     found: `data of an earlier ${tenant} is kept on ${record.allocation.members.map((m) => m.host).join(', ')}`,
@@ -137,6 +153,7 @@ async function decider(
     request.source,
   );
   const supply = await gatherSupply(session);
+  await refuseBrokenDcs(session, supply);
   const postgres = provisional.postgres || commonPostgresMajor(supply, inventory);
   const spec = { ...provisional, postgres };
   const createdAt = new Date().toISOString();
