@@ -113,7 +113,7 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
   const leader = findLeader(patroniFacts);
   const leaderHost = cluster.members.find((m) => m.name === leader?.name)?.host.name;
   const sql = leaderHost ? await gatherSqlFacts(session.hosts.get(leaderHost), cluster) : null;
-  return { hosts, dcsAccess: access === 'right', dcsKeys: keys, patroni: patroniFacts, sql };
+  return { hosts, dcsAccess: access, dcsKeys: keys, patroni: patroniFacts, sql };
 }
 
 async function gatherHosts(

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import equal from 'fast-deep-equal';
 import { absentRouting, desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
+import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
 import { planResources } from '../host/plan-resources.js';
 import {
@@ -24,8 +25,8 @@ import type { Condition, Plan, Step } from './step.js';
 
 export interface ClusterFacts {
   hosts: Record<string, HostFacts>;
-  /** The tenant's etcd user and role are as they should be; null: not looked at. */
-  dcsAccess: boolean;
+  /** How the tenant's etcd user and role stand. */
+  dcsAccess: TenantAccess;
   /** Something lies under the tenant's prefix in the DCS. */
   dcsKeys: boolean;
   patroni: PatroniFacts;
@@ -48,7 +49,7 @@ export function planCluster(input: PlanInput): Plan {
   const { cluster, facts } = input;
   const { tenant } = cluster;
   const warnings = unknownHosts(facts);
-  const access = facts.dcsAccess ? [] : [dcsAccessStep(tenant)];
+  const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
   const members = memberSteps(input, idsOf(access));
   const routing = routingSteps(input);
   const bootstrap = bootstrapSteps(input, idsOf([...access, ...members]));
@@ -312,7 +313,7 @@ export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
     );
   }
   const stopped = idsOf(steps);
-  if (facts.dcsKeys || facts.dcsAccess) {
+  if (facts.dcsKeys || facts.dcsAccess !== 'absent') {
     steps.push({
       ...blankStep(`dcs/${tenant}/gone`),
       title: `remove the keys and the user of ${tenant} from etcd`,

@@ -29,6 +29,17 @@ export interface SimulatedUnit {
   read: Record<string, string>;
 }
 
+export interface HostSnapshot {
+  reachable: boolean;
+  users: [string, { home: string }][];
+  /** Entries are replaced, never changed, so they may be shared. */
+  paths: [string, SimulatedPath][];
+  units: [string, SimulatedUnit][];
+  packaged: string[];
+  listening: { port: number; process: string }[];
+  nowS: number;
+}
+
 const baseDirectories = [
   '/etc',
   '/etc/systemd/system',
@@ -49,13 +60,17 @@ export class SimulatedHost implements HostAccess {
   readonly users = new Map<string, { home: string }>([['root', { home: '/root' }]]);
   readonly paths = new Map<string, SimulatedPath>();
   readonly units = new Map<string, SimulatedUnit>();
-  readonly listening: { port: number; process: string }[] = [];
+  listening: { port: number; process: string }[] = [];
   memoryMiB = 2048;
   cores = 2;
   /** What happened, in order, for assertions: `write /etc/x`, `restart pgs-x.service`. */
   readonly log: string[] = [];
   /** Answers commands other than the host scripts. */
   onCommand: (command: Command) => CommandResult | undefined = () => undefined;
+  /** Called before every change that pgs makes; what it throws keeps the change from happening. */
+  onChange: (what: string) => void = () => undefined;
+  /** Called when a unit starts, stops or reloads; a reason makes the start or reload fail. */
+  onUnit: (unit: string, verb: 'start' | 'stop' | 'reload') => string | null = () => null;
   #changesLeft = Infinity;
   #nowS = 1_700_000_000;
 
@@ -71,12 +86,39 @@ export class SimulatedHost implements HostAccess {
 
   powerOff(): void {
     this.reachable = false;
-    for (const unit of this.units.values()) Object.assign(unit, { active: 'inactive', loaded: {}, read: {} });
+    for (const [name, unit] of this.units) {
+      if (isUp(unit)) this.onUnit(name, 'stop');
+      Object.assign(unit, { active: 'inactive', loaded: {}, read: {} });
+    }
   }
 
   powerOn(): void {
     this.reachable = true;
     for (const [name, unit] of this.units) if (unit.enabled && this.#exists(name)) this.#start(name);
+  }
+
+  /** Everything about the host but what listens to it. */
+  snapshot(): HostSnapshot {
+    return {
+      reachable: this.reachable,
+      users: [...this.users],
+      paths: [...this.paths],
+      units: structuredClone([...this.units]),
+      packaged: [...this.packaged],
+      listening: [...this.listening],
+      nowS: this.#nowS,
+    };
+  }
+
+  restore({ reachable, users, paths, units, packaged, listening, nowS }: HostSnapshot): void {
+    this.reachable = reachable;
+    for (const [name, user] of users) this.users.set(name, user);
+    this.paths.clear();
+    for (const [path, entry] of paths) this.paths.set(path, entry);
+    for (const [name, unit] of structuredClone(units)) this.units.set(name, unit);
+    for (const name of packaged) this.packaged.add(name);
+    this.listening.push(...listening);
+    this.#nowS = nowS;
   }
 
   run(command: Command): Promise<CommandResult> {
@@ -108,6 +150,7 @@ export class SimulatedHost implements HostAccess {
 
   #change(what: string): void {
     if (this.#changesLeft-- <= 0) throw new Killed(`killed before: ${what} on ${this.name}`);
+    this.onChange(what);
     this.log.push(what);
     this.#nowS++;
   }
@@ -282,9 +325,13 @@ export class SimulatedHost implements HostAccess {
     if (verb !== 'stop' && !this.#exists(name)) throw refuse(`Unit ${name} not found.`);
     if (verb === 'reload' && unit.active !== 'active') throw refuse(`${name} is not active, cannot reload.`);
     this.#change(`${verb} ${name}`);
+    if (isUp(unit) && (verb === 'stop' || verb === 'restart')) this.onUnit(name, 'stop');
     if (verb === 'stop') unit.active = 'inactive';
-    else if (verb === 'reload') this.#stampReload(name);
-    else if (verb === 'restart' || !isUp(unit)) this.#start(name);
+    else if (verb === 'reload') {
+      const why = this.onUnit(name, 'reload');
+      if (why) throw refuse(why);
+      this.#stampReload(name);
+    } else if (verb === 'restart' || !isUp(unit)) this.#start(name);
     if (unit.active === 'failed') throw refuse(`Job for ${name} failed.`);
     return '';
   }
@@ -294,7 +341,7 @@ export class SimulatedHost implements HostAccess {
     if (Object.keys(unit.read).length === 0) unit.read = this.#filesOf(name);
     unit.startedAtS = this.#nowS;
     unit.loaded = {};
-    unit.active = this.failing.delete(name) ? 'failed' : 'active';
+    unit.active = this.failing.delete(name) || this.onUnit(name, 'start') !== null ? 'failed' : 'active';
     const stamped = this.#stampedPaths(name, 'ExecStartPre');
     if (unit.active === 'failed' || stamped.length === 0) return;
     unit.loaded = { ...this.#hashes(stamped), ...this.#hashes(Object.keys(this.#filesOf(name))) };

@@ -1,0 +1,175 @@
+// A fleet in memory behind the one seam, the session: hosts, DCS, Patroni, HAProxy. Its state can be kept before every change
+// that pgs makes, which is every state that a killed pgs may leave behind.
+
+import { readFileSync } from 'node:fs';
+import { haproxyUnit } from '../../haproxy/desired.js';
+import type { Command, CommandResult, HostAccess } from '../../src/host/command.js';
+import type { HostPool } from '../../src/host/ssh-host.js';
+import { readTemplate } from '../../src/host/template.js';
+import type { Inventory } from '../../src/inventory/inventory.js';
+import type { Session } from '../../src/reconcile/session.js';
+import { completeFleetSecrets } from '../../src/secrets/fleet-secrets.js';
+import { Secret } from '../../src/secrets/secret.js';
+import { StateStore } from '../../src/state/store.js';
+import { inventory as fixture } from '../fixtures/fleet.js';
+import { SimulatedDcs, type DcsState } from './simulated-dcs.js';
+import { proveSimulated, SimulatedHaproxy } from './simulated-haproxy.js';
+import { Killed, SimulatedHost, type HostSnapshot } from './simulated-host.js';
+import { SimulatedPatroni, type PatroniState } from './simulated-patroni.js';
+
+export interface FleetState {
+  hosts: [string, HostSnapshot][];
+  dcs: DcsState;
+  patroni: PatroniState;
+  haproxy: [string, Record<string, string>][];
+}
+
+/** A change that pgs made, in order: `h1: write /etc/x`, `dcs: put /pgs/state/…`, `cluster: SQL of acme`. */
+export type ChangeListener = (what: string) => void;
+
+const fleetKey = new Secret(Buffer.alloc(32, 7).toString('base64'));
+const fleetSecrets = await completeFleetSecrets(null, fixture, new Date());
+/** Above the tenants' own; whoever comes first makes it, and it stays. */
+const sharedDirectory = { kind: 'directory', owner: 'root', group: 'root', mode: '0755', content: '' } as const;
+const checkAnswer = readFileSync(new URL('recorded/trixie-prepared.txt', import.meta.url), 'utf8');
+
+export class SimulatedFleet {
+  readonly inventory: Inventory = fixture;
+  readonly hosts = new Map<string, SimulatedHost>();
+  readonly dcs = new SimulatedDcs();
+  readonly haproxy = new SimulatedHaproxy();
+  readonly patroni: SimulatedPatroni;
+  readonly changes: string[] = [];
+  /** Called before every change; what it throws keeps the change from happening. */
+  onChange: ChangeListener = () => undefined;
+
+  constructor(state?: FleetState) {
+    this.patroni = new SimulatedPatroni(this.hosts, this.dcs);
+    const changed = (where: string) => (what: string) => {
+      this.onChange(`${where}: ${what}`);
+      this.changes.push(`${where}: ${what}`);
+    };
+    for (const { name } of this.inventory.hosts) {
+      const host = new SimulatedHost(name);
+      host.onChange = changed(name);
+      host.onUnit = (unit, verb) => this.#unit(host, unit, verb);
+      host.onCommand = (command) => this.#command(host, command);
+      for (const path of ['/var/lib/pgs', '/etc/pgs/tenants']) host.paths.set(path, sharedDirectory);
+      this.hosts.set(name, host);
+    }
+    this.dcs.onChange = changed('dcs');
+    this.dcs.onChanged = () => this.patroni.settle();
+    this.patroni.onChange = changed('cluster');
+    if (state) this.#restore(state);
+  }
+
+  snapshot(): FleetState {
+    return {
+      hosts: [...this.hosts].map(([name, host]) => [name, host.snapshot()]),
+      dcs: this.dcs.snapshot(),
+      patroni: this.patroni.snapshot(),
+      haproxy: [...this.haproxy.loaded],
+    };
+  }
+
+  #restore({ hosts, dcs, patroni, haproxy }: FleetState): void {
+    for (const [name, state] of hosts) this.hosts.get(name)!.restore(state);
+    this.dcs.restore(dcs);
+    this.patroni.restore(patroni);
+    this.haproxy.loaded = new Map(haproxy);
+  }
+
+  #unit(host: SimulatedHost, unit: string, verb: 'start' | 'stop' | 'reload'): string | null {
+    const tenant = /^pgs-patroni@(.*)\.service$/.exec(unit)?.[1];
+    const why = tenant !== undefined ? this.patroni[verb](host.name, tenant) : this.#haproxy(host, unit, verb);
+    const strangers = host.listening.filter(({ process }) => process === 'stranger');
+    host.listening = [...strangers, ...this.patroni.ports(host.name), ...this.haproxy.ports(host.name)];
+    return why;
+  }
+
+  #haproxy(host: SimulatedHost, unit: string, verb: 'start' | 'stop' | 'reload'): string | null {
+    if (unit !== haproxyUnit) return null;
+    if (verb === 'stop') return this.haproxy.stop(host.name);
+    return this.haproxy.load(
+      host,
+      host.listening.filter((l) => l.process !== 'haproxy'),
+    );
+  }
+
+  #command(host: SimulatedHost, command: Command): CommandResult | undefined {
+    const { argv } = command;
+    if (argv[0] === 'true') return { code: 0, stdout: '', stderr: '' };
+    if (argv[0] === 'runuser') return this.patroni.psql(host.name, command);
+    if (argv[2] === readTemplate('host/check.sh')) return { code: 0, stdout: checkAnswerOf(host), stderr: '' };
+    return undefined;
+  }
+
+  /** What one process of pgs opens. After `kill` it reaches nothing any more, as a dead process does not. */
+  start(): { session: Session; kill: () => void } {
+    let alive = true;
+    const enter = () => {
+      if (!alive) throw new Killed('this pgs is dead');
+    };
+    const kill = () => (alive = false);
+    const access = (host: SimulatedHost): HostAccess => ({
+      name: host.name,
+      run: (command) => {
+        enter();
+        return host.run(command).catch((thrown: unknown) => {
+          if (thrown instanceof Killed) kill();
+          throw thrown;
+        });
+      },
+      close: () => Promise.resolve(),
+    });
+    const dcs = this.dcs.connect(enter);
+    const session: Session = {
+      inventory: this.inventory,
+      fleetKey,
+      fleetSecrets,
+      hosts: { get: (name) => access(this.hosts.get(name)!), close: () => Promise.resolve() } as HostPool,
+      patroni: (cluster, secrets) => this.patroni.connect(cluster, secrets, enter),
+      prove: (cluster, secrets) =>
+        Promise.resolve().then(() => proveSimulated(this.hosts, this.haproxy, this.patroni, cluster, secrets)),
+      dcs: () => Promise.resolve(dcs),
+      store: () => Promise.resolve(new StateStore(dcs)),
+      close: () => Promise.resolve(),
+    };
+    return { session, kill };
+  }
+
+  /** A process of pgs that works undisturbed. */
+  run<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return work(this.start().session);
+  }
+
+  /** Locks of a process that died long ago are gone; those of one that died just now on this machine are still there. */
+  bury(died: 'long ago' | 'just now'): void {
+    for (const { key, value, lease } of this.dcs.withPrefix('/pgs/state/locks/')) {
+      if (died === 'long ago') this.dcs.endLease(lease!);
+      else {
+        const found = this.dcs.keys.get(key)!;
+        const holder = { ...(JSON.parse(value) as object), pidStart: 'another process has this id now' };
+        this.dcs.keys.set(key, { ...found, value: JSON.stringify(holder) });
+      }
+    }
+  }
+}
+
+/** What a prepared Debian 13 answers to `check.sh`, with this machine's clock and this host's ports. */
+function checkAnswerOf({ listening }: SimulatedHost): string {
+  const clock = `@clock ${Date.now()}000000`;
+  const lines = listening.map(
+    ({ port, process }, i) => `LISTEN 0 9 0.0.0.0:${port} 0.0.0.0:* users:(("${process}",pid=${i + 900},fd=3))`,
+  );
+  const processes = listening.map(({ process }, i) => {
+    const unit = process === 'stranger' ? 'stranger.service' : `pgs-${process}.service`;
+    return `${i + 900} 0::/system.slice/${unit}`;
+  });
+  return checkAnswer
+    .replace(/^@clock .*$/gm, clock)
+    .replace(
+      /^@listening\n[^@]*^@processes\n[^@]*/m,
+      ['@listening', ...lines, '@processes', ...processes, ''].join('\n'),
+    );
+}

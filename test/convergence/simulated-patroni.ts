@@ -1,0 +1,358 @@
+// The Patronis and PostgreSQLs of a simulated fleet: what their units start, with the files that lie there at that moment. They
+// agree on a leader through the simulated DCS, copy data, and answer REST and SQL; all at once, so that a test needs no waiting.
+
+import { parse } from 'yaml';
+import { PgsError } from '../../src/errors.js';
+import type { Command, CommandResult } from '../../src/host/command.js';
+import { parseMember } from '../../src/patroni/facts.js';
+import type { PatroniClient, RestAnswer } from '../../src/patroni/client.js';
+import { sqlFactsQuery, type SqlFacts } from '../../src/postgres/desired.js';
+import { reveal } from '../../src/secrets/secret.js';
+import type { TenantSecrets } from '../../src/secrets/tenant-secrets.js';
+import { pathsOf, type Cluster, type PlacedMember } from '../../src/topology/cluster.js';
+import { createHash } from 'node:crypto';
+import type { SimulatedDcs } from './simulated-dcs.js';
+import type { SimulatedHost } from './simulated-host.js';
+
+/** Of patroni.yml, what the simulation goes by. */
+interface PatroniConfig {
+  scope: string;
+  name: string;
+  etcd3: { username: string; password: string };
+  restapi: { listen: string; authentication: { password: string } };
+  bootstrap: { dcs: Record<string, unknown> };
+  postgresql: { listen: string; authentication: { replication: { password: string } } };
+}
+
+/** A running Patroni: what it has loaded. */
+interface Running {
+  tenant: string;
+  host: string;
+  config: PatroniConfig;
+  tls: Record<string, string>;
+}
+
+/** What is in a database cluster; all copies of it are always the same. */
+interface Database {
+  timeline: number;
+  replicationPassword: string;
+  /** Verifiers of the roles that may log in. */
+  roles: Record<string, string>;
+  databases: string[];
+  proofOwner: string | null;
+}
+
+export interface PatroniState {
+  running: Running[];
+  databases: [string, Database][];
+}
+
+export class SimulatedPatroni {
+  #running: Running[] = [];
+  #databases = new Map<string, Database>();
+  readonly #hosts: Map<string, SimulatedHost>;
+  readonly #dcs: SimulatedDcs;
+  /** Called before every change that pgs makes by REST or SQL. */
+  onChange: (what: string) => void = () => undefined;
+
+  constructor(hosts: Map<string, SimulatedHost>, dcs: SimulatedDcs) {
+    this.#hosts = hosts;
+    this.#dcs = dcs;
+  }
+
+  snapshot(): PatroniState {
+    return structuredClone({ running: this.#running, databases: [...this.#databases] });
+  }
+
+  restore(state: PatroniState): void {
+    const { running, databases } = structuredClone(state);
+    this.#running = running;
+    this.#databases = new Map(databases);
+  }
+
+  // Units.
+
+  /** Null when the process runs with what it found, otherwise why it ended. */
+  start(host: string, tenant: string): string | null {
+    const loaded = this.#load(host, tenant);
+    if (typeof loaded === 'string') return loaded;
+    this.#running.push(loaded);
+    this.#write(host, tenant, pathsOf(tenant).run);
+    this.settle();
+    return null;
+  }
+
+  stop(host: string, tenant: string): null {
+    this.#running = this.#running.filter((r) => r.host !== host || r.tenant !== tenant);
+    this.settle();
+    return null;
+  }
+
+  reload(host: string, tenant: string): string | null {
+    const loaded = this.#load(host, tenant);
+    if (typeof loaded === 'string') return loaded;
+    this.#running = this.#running.map((r) => (r.host === host && r.tenant === tenant ? loaded : r));
+    this.settle();
+    return null;
+  }
+
+  #load(host: string, tenant: string): Running | string {
+    const { paths } = this.#hosts.get(host)!;
+    const { patroniConfig, tls } = pathsOf(tenant);
+    const config = paths.get(patroniConfig);
+    if (!config) return `no ${patroniConfig}`;
+    const within = [...paths].filter(([path]) => path.startsWith(`${tls}/`));
+    return {
+      tenant,
+      host,
+      config: parse(config.content, { version: '1.1' }) as PatroniConfig,
+      tls: Object.fromEntries(within.map(([path, { content }]) => [path.slice(tls.length + 1), content])),
+    };
+  }
+
+  /** Ports that the tenants' processes on a host listen on. */
+  ports(host: string): { port: number; process: string }[] {
+    return this.#running
+      .filter((r) => r.host === host)
+      .flatMap(({ config }) => [
+        { port: portIn(config.restapi.listen), process: 'patroni' },
+        { port: portIn(config.postgresql.listen), process: 'postgres' },
+      ]);
+  }
+
+  // Who leads, who follows.
+
+  /** What Patroni's loops come to: called whenever something that they look at may have changed. */
+  settle(): void {
+    for (const tenant of new Set(this.#running.map((r) => r.tenant))) this.#elect(tenant);
+    for (const { key, value } of this.#dcs.withPrefix('/pgs/dcs/')) {
+      const tenant = key.split('/')[3]!;
+      if (key.endsWith('/leader') && !this.#able(tenant).some((r) => r.config.name === value)) this.#dcs.remove(key);
+    }
+  }
+
+  #elect(tenant: string): void {
+    const key = (name: string) => `/pgs/dcs/${tenant}/${name}`;
+    const read = (name: string) => this.#dcs.keys.get(key(name))?.value;
+    const able = this.#able(tenant);
+    if (able.length === 0) return;
+    let systemId = read('initialize') ?? able.map((r) => this.#systemId(r)).find((id) => id !== null) ?? null;
+    if (systemId === null) systemId = this.#bootstrap(able[0]!);
+    if (read('initialize') === undefined) this.#dcs.put(key('initialize'), systemId);
+    const candidates = able.filter((r) => this.#systemId(r) === systemId);
+    if (candidates.length > 0 && !able.some((r) => r.config.name === read('leader'))) {
+      this.#lead(tenant, candidates[0]!.config.name, systemId);
+    }
+    if (read('config') === undefined) this.#dcs.put(key('config'), JSON.stringify(able[0]!.config.bootstrap.dcs));
+    if (read('leader') === undefined) return;
+    for (const r of able) if (this.#systemId(r) === null) this.#copyData(r, systemId);
+  }
+
+  /** Members that can work: the DCS lets them in. */
+  #able(tenant: string): Running[] {
+    return this.#running
+      .filter((r) => r.tenant === tenant)
+      .filter(({ config: { etcd3 } }) => this.#dcs.mayWrite(etcd3.username, etcd3.password, `/pgs/dcs/${tenant}/`))
+      .sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
+  }
+
+  #lead(tenant: string, name: string, systemId: string): void {
+    this.#dcs.put(`/pgs/dcs/${tenant}/leader`, name);
+    this.#databases.get(systemId)!.timeline++;
+  }
+
+  #bootstrap(first: Running): string {
+    const systemId = `system-${first.tenant}-${this.#databases.size + 1}`;
+    const replicationPassword = first.config.postgresql.authentication.replication.password;
+    this.#databases.set(systemId, { timeline: 0, replicationPassword, roles: {}, databases: [], proofOwner: null });
+    this.#copyData(first, systemId);
+    return systemId;
+  }
+
+  #copyData({ host, tenant }: Running, systemId: string): void {
+    const { data } = pathsOf(tenant);
+    this.#write(host, tenant, data);
+    this.#write(host, tenant, `${data}/system-id`, systemId);
+  }
+
+  #write(host: string, tenant: string, path: string, content?: string): void {
+    const own = { owner: `pgs-${tenant}`, group: `pgs-${tenant}`, content: content ?? '' };
+    const [kind, mode] = content === undefined ? (['directory', '0700'] as const) : (['file', '0600'] as const);
+    this.#hosts.get(host)!.paths.set(path, { kind, mode, ...own });
+  }
+
+  #systemId({ host, tenant }: Running): string | null {
+    return this.#hosts.get(host)!.paths.get(`${pathsOf(tenant).data}/system-id`)?.content ?? null;
+  }
+
+  /** Null: its PostgreSQL does not run. */
+  role(host: string, tenant: string): 'leader' | 'replica' | null {
+    const running = this.#able(tenant).find((r) => r.host === host);
+    if (!running) return null;
+    const systemId = this.#systemId(running);
+    if (systemId === null || systemId !== this.#dcs.keys.get(`/pgs/dcs/${tenant}/initialize`)?.value) return null;
+    const leader = this.#dcs.keys.get(`/pgs/dcs/${tenant}/leader`)?.value;
+    if (leader === running.config.name) return 'leader';
+    const { replication } = running.config.postgresql.authentication;
+    return replication.password === this.#databases.get(systemId)?.replicationPassword ? 'replica' : null;
+  }
+
+  loadedFile(host: string, tenant: string, name: string): string | undefined {
+    return this.#running.find((r) => r.host === host && r.tenant === tenant)?.tls[name];
+  }
+
+  database(tenant: string): Database | null {
+    const systemId = this.#dcs.keys.get(`/pgs/dcs/${tenant}/initialize`)?.value;
+    return (systemId !== undefined && this.#databases.get(systemId)) || null;
+  }
+
+  // REST.
+
+  /** The client that one process of pgs gets; `enter` is called by every call and may refuse it. */
+  connect(cluster: Cluster, secrets: TenantSecrets, enter: () => void): PatroniClient {
+    const request: PatroniClient['request'] = (member, method, path, body) =>
+      Promise.resolve().then(() => {
+        enter();
+        return this.#answer(cluster, secrets, member, method, path, body);
+      });
+    const client: PatroniClient = {
+      request,
+      member: async (m) => {
+        try {
+          return parseMember((await request(m, 'GET', '/patroni')).body);
+        } catch (thrown) {
+          if (!(thrown instanceof PgsError)) throw thrown;
+          return { reachable: false, why: thrown.details.found };
+        }
+      },
+      gather: async () => {
+        const members = cluster.members.map(async (m) => [m.name, await client.member(m)] as const);
+        const answers = cluster.members.map(async (m) => {
+          const answer = await request(m, 'GET', '/config');
+          if (answer.status !== 200) throw new Error('no settings');
+          return answer.body as Record<string, unknown>;
+        });
+        const settings = await Promise.any(answers).catch(() => null);
+        return { members: Object.fromEntries(await Promise.all(members)), settings };
+      },
+      putSettings: async (wanted) => {
+        for (const m of cluster.members) {
+          const answer = await request(m, 'PUT', '/config', wanted).catch((thrown: unknown) => {
+            if (!(thrown instanceof PgsError)) throw thrown;
+            return null;
+          });
+          if (answer?.status === 200) return;
+        }
+        throw new PgsError('command-failed', { doing: 'storing settings', found: 'no member answered' });
+      },
+      close: () => undefined,
+    };
+    return client;
+  }
+
+  #answer(
+    { tenant, ports }: Cluster,
+    secrets: TenantSecrets,
+    member: PlacedMember,
+    method: string,
+    path: string,
+    body: unknown,
+  ): RestAnswer {
+    const refuse = (found: string) =>
+      new PgsError('unreachable', { doing: `asking Patroni of ${member.name}`, host: member.host.name, found });
+    const host = member.host.name;
+    const running = this.#running.find((r) => r.host === host && r.tenant === tenant);
+    if (!this.#hosts.get(host)?.reachable) throw refuse('no answer');
+    if (!running || portIn(running.config.restapi.listen) !== ports.rest) throw refuse('connection refused');
+    if (running.tls['rest-ca.crt'] !== secrets.restCa.certPem) throw refuse('unknown certificate authority');
+    const key = (name: string) => `/pgs/dcs/${tenant}/${name}`;
+    const settings = this.#dcs.keys.get(key('config'))?.value;
+    if (method === 'GET' && path === '/patroni') return { status: 200, body: this.#memberBody(host, tenant) };
+    if (method === 'GET' && path === '/config') {
+      return settings === undefined ? { status: 502, body: '' } : { status: 200, body: JSON.parse(settings) };
+    }
+    if (running.config.restapi.authentication.password !== secrets.passwords.rest.password.reveal()) {
+      return { status: 401, body: 'no auth' };
+    }
+    if (method === 'PUT' && path === '/config') {
+      this.onChange(`settings of ${tenant}`);
+      this.#dcs.put(key('config'), JSON.stringify(body));
+      return { status: 200, body };
+    }
+    if (method === 'POST' && path === '/switchover') return this.#switchOver(tenant, body as SwitchoverBody);
+    return { status: 404, body: '' };
+  }
+
+  #switchOver(tenant: string, { leader, candidate }: SwitchoverBody): RestAnswer {
+    const members = this.#able(tenant);
+    const follows = members.some((r) => r.config.name === candidate && this.role(r.host, tenant) === 'replica');
+    if (this.#dcs.keys.get(`/pgs/dcs/${tenant}/leader`)?.value !== leader || !follows) {
+      return { status: 412, body: 'leader name does not match or candidate is not there' };
+    }
+    this.onChange(`switchover of ${tenant}`);
+    this.#lead(tenant, candidate, this.#dcs.keys.get(`/pgs/dcs/${tenant}/initialize`)!.value);
+    return { status: 200, body: `Successfully switched over to "${candidate}"` };
+  }
+
+  #memberBody(host: string, tenant: string): Record<string, unknown> {
+    const role = this.role(host, tenant);
+    if (role === null) return { state: 'starting', role: 'uninitialized', patroni: { version: '4.0.7' } };
+    const { timeline } = this.database(tenant)!;
+    const common = { state: 'running', timeline, server_version: 170012, patroni: { version: '4.0.7' } };
+    if (role === 'leader') return { ...common, role: 'primary', xlog: { location: 50331648 } };
+    const xlog = { received_location: 50331648, replayed_location: 50331648 };
+    return { ...common, role, replication_state: 'streaming', quorum_standby: true, xlog };
+  }
+
+  // SQL.
+
+  /** psql as the superuser through the socket on a host. */
+  psql(host: string, { argv, stdin = '' }: Command): CommandResult {
+    const tenant = argv[2]!.replace(/^pgs-/, '');
+    const port = Number(argv[argv.indexOf('-p') + 1]);
+    const role = this.role(host, tenant);
+    const running = this.#running.find((r) => r.host === host && r.tenant === tenant);
+    if (role === null || portIn(running!.config.postgresql.listen) !== port) {
+      return { code: 2, stdout: '', stderr: 'psql: error: connection to server on socket failed' };
+    }
+    const database = this.database(tenant)!;
+    const text = reveal(stdin);
+    if (text === sqlFactsQuery) return { code: 0, stdout: JSON.stringify(sqlFacts(database)), stderr: '' };
+    if (role !== 'leader') return { code: 3, stdout: '', stderr: 'ERROR: cannot execute in a read-only transaction' };
+    for (const change of sqlChanges(database, text)) {
+      this.onChange(`SQL of ${tenant}`);
+      change();
+    }
+    return { code: 0, stdout: '', stderr: '' };
+  }
+}
+
+interface SwitchoverBody {
+  leader: string;
+  candidate: string;
+}
+
+function portIn(listen: string): number {
+  return Number(listen.slice(listen.lastIndexOf(':') + 1));
+}
+
+/** The statements that change something, one by one: psql commits each. */
+function sqlChanges(database: Database, text: string): (() => void)[] {
+  return text.split('\n').flatMap((statement): (() => void)[] => {
+    const role = /^ALTER ROLE (\S+) LOGIN PASSWORD '(.*)';$/.exec(statement);
+    if (role) return [() => (database.roles[role[1]!] = role[2]!)];
+    const created = /^SELECT 'CREATE DATABASE (\S+) /.exec(statement);
+    if (created) return [() => (database.databases = [...new Set([...database.databases, created[1]!])])];
+    const owner = /^ALTER TABLE pgs\.proof OWNER TO (\S+);$/.exec(statement);
+    return owner ? [() => (database.proofOwner = owner[1]!)] : [];
+  });
+}
+
+function sqlFacts({ roles, databases, proofOwner }: Database): SqlFacts {
+  const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+  return {
+    roles: Object.fromEntries(Object.entries(roles).map(([name, verifier]) => [name, sha256(verifier)])),
+    databases: Object.fromEntries(databases.map((name) => [name, { owner: 'app', publicMayConnect: false }])),
+    proofOwner,
+  };
+}
