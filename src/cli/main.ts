@@ -3,7 +3,7 @@
 
 import { inspect } from 'node:util';
 import { Command, CommanderError, Option } from 'commander';
-import { describeError, errorToJson, exitCodes, toPgsError } from '../errors.js';
+import { describeError, errorToJson, exitCodes, PgsError, toPgsError } from '../errors.js';
 import { commands } from './commands/index.js';
 
 export function createProgram(): Command {
@@ -39,13 +39,23 @@ export async function main(argv: string[]): Promise<number> {
     await program.parseAsync(argv);
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exitCodes.usage;
-    const error = toPgsError(thrown);
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    const error = thrown instanceof CommanderError ? usageError(thrown) : toPgsError(thrown);
     if (program.opts<{ output: string }>().output === 'json') {
       process.stdout.write(`${JSON.stringify({ error: errorToJson(error) }, null, 2)}\n`);
     }
+    // What commander refuses, it has said itself.
+    if (thrown instanceof CommanderError) return exitCodes[error.code];
     process.stderr.write(`${describeError(error)}\n`);
     if (process.env.PGS_DEBUG) process.stderr.write(`${inspect(error)}\n`);
     return exitCodes[error.code];
   }
+}
+
+function usageError({ message }: CommanderError): PgsError {
+  return new PgsError('usage', {
+    doing: 'reading the command line',
+    found: message.replace(/^error: /, ''),
+    hint: 'Add --help for the options and examples.',
+  });
 }

@@ -119,7 +119,7 @@ function changedKey(host: Host, ssh: SshSettings, known: HostKey[], shown: HostK
       ...known.map((key) => `known:   ${fingerprint(key)} (${ssh.knownHostsPath})`),
       `offered: ${fingerprint(shown)}`,
     ].join('\n'),
-    hint: `Only if you know why it changed: ssh-keygen -R ${knownName(host, ssh)} -f ${ssh.knownHostsPath} && pgs host trust ${host.name}`,
+    hint: `Only if you know why it changed: pgs host trust ${host.name} --replace`,
   });
 }
 
@@ -130,10 +130,6 @@ function revokedKey(host: Host, ssh: SshSettings, shown: HostKey): PgsError {
     found: `${host.address} shows a host key that ${ssh.knownHostsPath} marks as revoked: ${fingerprint(shown)}`,
     hint: 'Give the host a new key, and find out who may hold the old one.',
   });
-}
-
-function knownName(host: Host, ssh: SshSettings): string {
-  return ssh.port === 22 ? host.address : `'[${host.address}]:${ssh.port}'`;
 }
 
 const failures: [RegExp, (where: string, host: Host, ssh: SshSettings) => { found: string; hint: string }][] = [
@@ -148,7 +144,7 @@ const failures: [RegExp, (where: string, host: Host, ssh: SshSettings) => { foun
     /no matching host key|host key format/i,
     (where, host) => ({
       found: `${where} has no host key of the kind that is known of it`,
-      hint: `If it was reinstalled, remove its old key from known_hosts and run \`pgs host trust ${host.name}\`.`,
+      hint: `If it was reinstalled: pgs host trust ${host.name} --replace`,
     }),
   ],
   [
@@ -156,7 +152,14 @@ const failures: [RegExp, (where: string, host: Host, ssh: SshSettings) => { foun
     (where) => ({ found: `nothing listens on ${where}`, hint: 'See that sshd runs there, and the port in pgs.yaml.' }),
   ],
   [
-    /ETIMEDOUT|timed out|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|No response/i,
+    /EHOSTUNREACH|ENETUNREACH|EHOSTDOWN/,
+    (where) => ({
+      found: `nothing answers at ${where}: the network finds no such machine`,
+      hint: 'See that the host is up, and its address in pgs.yaml is right.',
+    }),
+  ],
+  [
+    /ETIMEDOUT|timed out|No response/i,
     (where) => ({
       found: `no answer from ${where} within ${connectTimeoutMs / 1000} s`,
       hint: 'See that the host is up, its address in pgs.yaml is right, and no firewall is in between.',

@@ -1,11 +1,12 @@
 // Changing a tenant under its lock: gather, plan, apply, until nothing differs.
 
-import { PgsError } from '../errors.js';
+import { PgsError, PgsErrors } from '../errors.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
 import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
 import { planCluster, type ClusterFacts } from './plan-cluster.js';
+import { portStrangers } from './port-strangers.js';
 import type { Session } from './session.js';
 import type { Plan, StepEvent } from './step.js';
 
@@ -55,7 +56,11 @@ export async function applyCluster(
     });
   }
   await storeSecrets(session, open, lock);
-  const plan = planOf(open, await gatherCluster(session, open));
+  const facts = await gatherCluster(session, open);
+  const strangers = portStrangers(open.cluster, facts);
+  if (strangers.length > 1) throw new PgsErrors(`looking at the ports of ${open.cluster.tenant}`, strangers);
+  if (strangers[0]) throw strangers[0];
+  const plan = planOf(open, facts);
   options.onPlan?.(plan);
   await executePlan(plan, createEffects(session, open, lock), { onEvent: options.onEvent, signal: options.signal });
   return plan;

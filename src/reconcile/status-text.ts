@@ -17,7 +17,7 @@ export function describeStatus(status: ClusterStatus): string {
     `RPO      ${describeRpo(rpo)}`,
     `fencing  ${fencing.verdict === 'fenced' ? pc.green('fenced') : pc.yellow(`${fencing.verdict.toUpperCase()} (${fencing.reason})`)}`,
     describeDrift(status),
-    ...status.warnings.map((w) => pc.yellow(`warning  ${w}`)),
+    ...status.warnings.map((w) => pc.yellow(`warning  ${w.replaceAll('\n', '\n         ')}`)),
   ];
   return lines.join('\n');
 }

@@ -107,7 +107,7 @@ function judgeMember(name: string, host: string, cluster: Cluster, patroni: Patr
   const blank = { name, host, timeline: null, lagBytes: null, synchronous: false, pendingRestart: false };
   if (!fact?.reachable) {
     const fencing = judgeFencing(cluster.spec.watchdog, null);
-    return { ...blank, role: 'unknown', state: fact ? `no answer: ${fact.why}` : 'not looked at', fencing };
+    return { ...blank, role: 'unknown', state: fact ? unanswered(fact.why) : 'not looked at', fencing };
   }
   const leader = findLeader(patroni);
   return {
@@ -121,6 +121,10 @@ function judgeMember(name: string, host: string, cluster: Cluster, patroni: Patr
     // Whether the device is armed is for the watchdog's own proof to say; until it has looked, it is not known.
     fencing: judgeFencing(cluster.spec.watchdog, null),
   };
+}
+
+function unanswered(why: string): string {
+  return why.startsWith('no answer') ? why : `no answer: ${why}`;
 }
 
 const fencingOrder: FencingVerdict['verdict'][] = ['fenced', 'unknown', 'not fenced'];

@@ -16,7 +16,7 @@ export interface FleetSupply {
 }
 
 /** Items of `pgs host check` that say nothing about whether a member can live there. */
-const notForPlacement = ['tenant ports', 'etcd ports', 'watchdog'];
+const notForPlacement = ['tenant-ports', 'etcd-ports', 'watchdog'];
 
 export async function gatherSupply(session: Session): Promise<FleetSupply> {
   const looked = session.inventory.hosts.map(async (host) => {

@@ -60,10 +60,19 @@ function chooseHosts(request: PlacementRequest): HostSupply[] {
   const count = spec.replicas + 1;
   const doing = `placing ${count} members of ${spec.tenant}`;
   const candidates = named ? named.map((name) => findSupply(name, supply, doing)) : supply;
+  const twice = named?.find((name, index) => named.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new PgsError('usage', {
+      doing,
+      found: `--hosts names ${twice} twice`,
+      hint: 'Each member has a host of its own: name each host once.',
+    });
+  }
   if (named && named.length !== count) {
     throw new PgsError('usage', {
       doing,
       found: `--hosts names ${named.length} hosts, but a leader and ${spec.replicas} replicas need ${count}`,
+      hint: `Name ${count} hosts, or ask for another number of --replicas.`,
     });
   }
   const fit = candidates.filter((s) => s.unfit === null);
@@ -89,7 +98,8 @@ function findSupply(name: string, supply: HostSupply[], doing: string): HostSupp
   if (found) return found;
   throw new PgsError('usage', {
     doing,
-    found: `there is no host ${name}; the fleet has ${supply.map((s) => s.host.name).join(', ')}`,
+    found: `there is no host ${JSON.stringify(name)}; the fleet has ${supply.map((s) => s.host.name).join(', ')}`,
+    hint: 'Name hosts of pgs.yaml, separated by commas.',
   });
 }
 

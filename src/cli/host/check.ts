@@ -25,7 +25,7 @@ function describe({ host, fit, items }: HostCheck, all: boolean, { color }: Term
   const paint = { fit: color.green, warning: color.yellow, unfit: color.red, unknown: color.yellow };
   const count = items.filter(({ verdict }) => verdict === 'fit').length;
   const line = ({ item, verdict, found, hint }: CheckItem) => [
-    `  ${paint[verdict](marks[verdict])} ${item.padEnd(13)} ${found}`,
+    `  ${paint[verdict](marks[verdict])} ${item.padEnd(13)} ${found.replaceAll('\n', `\n    ${''.padEnd(13)} `)}`,
     ...(hint ? [`    ${''.padEnd(13)} ${color.dim(hint)}`] : []),
   ];
   const shown = items.filter(({ verdict }) => all || verdict !== 'fit');

@@ -139,7 +139,7 @@ describe('connecting', () => {
     const error = await failureOf(connectHost(host, ssh));
     expect(error.code).toBe('unreachable');
     expect(error.details.found.match(/SHA256:[A-Za-z0-9+/]{43}/g)).toHaveLength(2);
-    expect(error.details.hint).toContain('ssh-keygen -R');
+    expect(error.details.hint).toContain('pgs host trust');
     expect(server.commands).toEqual([]);
   });
 

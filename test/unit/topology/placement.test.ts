@@ -77,7 +77,9 @@ describe('members', () => {
 
   test.each([
     [['h1', 'h2'], /--hosts names 2 hosts/],
-    [['h1', 'h2', 'h7'], /no host h7/],
+    [['h1', 'h2', 'h7'], /no host "h7"/],
+    [['h1', 'h2', 'h1'], /names h1 twice/],
+    [['h1', 'h2', 'h1'], /names h1 twice/],
   ])('named as %j are refused', (hosts, message) => {
     expect(() => placeTenant(requestOf({ hosts }))).toThrowError(message);
   });
