@@ -56,10 +56,10 @@ export function fleetEndpoints(inventory: Inventory, etcd: FleetEtcd): DcsEndpoi
 
 async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
   const [ca, cert, key, password] = await Promise.all([
-    readGiven('etcd.ca', etcd.caPath),
-    etcd.certPath ? readGiven('etcd.cert', etcd.certPath) : null,
-    etcd.keyPath ? readGiven('etcd.key', etcd.keyPath) : null,
-    readGiven('etcd.password_file', etcd.passwordPath),
+    readGiven('etcd.external.ca', etcd.caPath),
+    etcd.certPath ? readGiven('etcd.external.cert', etcd.certPath) : null,
+    etcd.keyPath ? readGiven('etcd.external.key', etcd.keyPath) : null,
+    readGiven('etcd.external.password_file', etcd.passwordPath),
   ]);
   return {
     endpoints: etcd.endpoints.map((url) => ({ name: url.replace(/^https?:\/\//, ''), url, serverName: null })),

@@ -58,7 +58,7 @@ describe('connectDcs', () => {
     const fleet = { ...inventory, etcd: externalEtcd };
     await expect(connectDcs(fleet, fakeFleetSecrets())).rejects.toMatchObject({
       code: 'configuration',
-      details: { found: expect.stringMatching(/etcd\.ca: .*\/nonexistent\/ca\.crt/) as string },
+      details: { found: expect.stringMatching(/etcd\.external\.ca: .*\/nonexistent\/ca\.crt/) as string },
     });
   });
 });
