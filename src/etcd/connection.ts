@@ -4,12 +4,13 @@
 
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noop } from 'cockatiel';
-import { Etcd3, type IOptions } from 'etcd3';
+import type { Etcd3 } from 'etcd3';
 import { PgsError } from '../errors.js';
 import type { DcsAccess, DcsEndpoint } from './access.js';
-import { classifyFailure, DeadlineError, messageOf, withoutPrefix, type Failure } from './failures.js';
-import { parseMemberStatus, quorumOf, type MemberStatus } from './facts.js';
+import { classifyFailure, messageOf, withoutPrefix, type Failure } from './failures.js';
+import { quorumOf, type MemberStatus } from './facts.js';
+import { EtcdLogin, type CallOptions } from './login.js';
+import { EtcdMember, within } from './member.js';
 
 /** A call's limit unless it says otherwise; with the look at who answers, an error comes within 5 s. */
 export const callTimeoutMs = 3000;
@@ -37,27 +38,24 @@ export interface Call<T> {
   perform(etcd: Etcd3, options: CallOptions): Promise<T>;
 }
 
-export interface CallOptions {
-  /** Milliseconds since the epoch, as gRPC wants it. */
-  deadline: number;
-}
-
 /** `login`: the password of the access. `anonymous`: only for an etcd whose authentication is not on yet. */
 type Identity = 'login' | 'anonymous';
 
 export class EtcdConnection {
   readonly #access: DcsAccess;
-  readonly #members: Member[];
+  readonly #members: EtcdMember[];
+  readonly #login: EtcdLogin;
   readonly #authentication: 'required' | 'being-set-up';
   #identity: Identity = 'login';
-  #chosen: Member | null = null;
+  #chosen: EtcdMember | null = null;
   #lastLook = { atMs: -Infinity, statuses: Promise.resolve<MemberStatus[]>([]) };
   #closed = false;
 
   constructor(access: DcsAccess, authentication: 'required' | 'being-set-up') {
     this.#access = access;
     this.#authentication = authentication;
-    this.#members = access.endpoints.map((endpoint) => new Member(endpoint, access));
+    this.#login = new EtcdLogin(access);
+    this.#members = access.endpoints.map((endpoint) => new EtcdMember(endpoint, access));
   }
 
   get endpoints(): DcsEndpoint[] {
@@ -79,14 +77,14 @@ export class EtcdConnection {
       // Calls run side by side, and another one may find out about logins meanwhile.
       const identity = this.#identity;
       try {
-        return await within(deadline, () => call.perform(member.client(identity), { deadline }));
+        return await this.#attempt(call, member, identity, deadline);
       } catch (thrown) {
         failure = classifyFailure(thrown);
         if (failure.kind === 'answer') throw answered(call.doing, thrown);
         if (failure.kind === 'login-refused') throw this.#loginRefused(call.doing, thrown);
         if (failure.kind === 'login-stale' && staleLogins++ < 2) {
           this.#identity = 'login';
-          member.forgetLogin();
+          this.#login.forget();
           continue;
         }
         if (failure.kind === 'login-not-enabled') {
@@ -107,11 +105,11 @@ export class EtcdConnection {
     const member = this.#members.find((m) => m.endpoint.name === name);
     if (!member) throw new Error(`etcd has no member ${name}`);
     const deadline = Date.now() + (call.timeoutMs ?? callTimeoutMs);
-    const attempt = () => within(deadline, () => call.perform(member.client(this.#identity), { deadline }));
+    const attempt = () => this.#attempt(call, member, this.#identity, deadline);
     try {
       return await attempt().catch((thrown: unknown) => {
         if (classifyFailure(thrown).kind !== 'login-stale') throw thrown;
-        member.forgetLogin();
+        this.#login.forget();
         return attempt();
       });
     } catch (thrown) {
@@ -129,7 +127,7 @@ export class EtcdConnection {
 
   /** Status of every member, asked side by side; takes at most a second. */
   statuses(): Promise<MemberStatus[]> {
-    return Promise.all(this.#members.map((member) => member.status(this.#identity, statusTimeoutMs)));
+    return Promise.all(this.#members.map((member) => this.#statusOf(member, statusTimeoutMs)));
   }
 
   close(): void {
@@ -137,14 +135,31 @@ export class EtcdConnection {
     this.#members.forEach((member) => member.close());
   }
 
+  #attempt<T>(
+    { perform }: Pick<Call<T>, 'perform'>,
+    member: EtcdMember,
+    identity: Identity,
+    deadline: number,
+  ): Promise<T> {
+    return within(deadline, async () => {
+      const options = identity === 'login' ? await this.#login.options(member, deadline) : { deadline };
+      return perform(member.client(), options);
+    });
+  }
+
+  #statusOf(member: EtcdMember, timeoutMs: number): Promise<MemberStatus> {
+    const login = () => this.#login.options(member, Date.now() + timeoutMs);
+    return member.status(timeoutMs, this.#identity === 'login' ? login : null);
+  }
+
   /**
    * The first member to answer that follows a leader. Keeps asking, since an election takes a second or two; less long
    * when too few answer for one.
    */
-  async #choose(deadline: number): Promise<Member | null> {
+  async #choose(deadline: number): Promise<EtcdMember | null> {
     const startedMs = performance.now();
     while (Date.now() < deadline && !this.#closed) {
-      const looks = this.#members.map((member) => member.status(this.#identity, lookTimeoutMs));
+      const looks = this.#members.map((member) => this.#statusOf(member, lookTimeoutMs));
       this.#lastLook = { atMs: performance.now(), statuses: Promise.all(looks) };
       const follows = looks.map(async (look, index) => {
         const status = await look;
@@ -209,119 +224,4 @@ function answered(doing: string, cause: unknown): PgsError {
 /** Whether etcd answered a call with this kind of error. */
 export function answeredWith(thrown: unknown, type: abstract new (...args: never[]) => Error): boolean {
   return thrown instanceof PgsError && thrown.code === 'command-failed' && thrown.cause instanceof type;
-}
-
-/** The clients of one member: one that logs in, one that does not. */
-class Member {
-  readonly endpoint: DcsEndpoint;
-  readonly #access: DcsAccess;
-  #clients: Partial<Record<Identity, Etcd3>> = {};
-  readonly #retired = new Set<Etcd3>();
-  #closed = false;
-
-  constructor(endpoint: DcsEndpoint, access: DcsAccess) {
-    this.endpoint = endpoint;
-    this.#access = access;
-  }
-
-  client(identity: Identity): Etcd3 {
-    if (this.#closed) throw new Error('the connection to etcd is closed');
-    return (this.#clients[identity] ??= new Etcd3(clientOptions(this.endpoint, this.#access, identity)));
-  }
-
-  forgetLogin(): void {
-    if (this.#clients.login) this.#retire(this.#clients.login);
-    delete this.#clients.login;
-  }
-
-  /** Drops connections that failed, so that the next call makes new ones at once instead of waiting for a backoff. */
-  reset(): void {
-    Object.values(this.#clients).forEach((client) => this.#retire(client));
-    this.#clients = {};
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.reset();
-    this.#retired.forEach((client) => client.close());
-  }
-
-  /** Closed only when every call on it has met its deadline: another call may still get its answer. */
-  #retire(client: Etcd3): void {
-    this.#retired.add(client);
-    const close = () => {
-      this.#retired.delete(client);
-      client.close();
-    };
-    setTimeout(close, 2 * callTimeoutMs).unref();
-  }
-
-  /** Asked without a login, which needs a quorum; newer versions of etcd want one for it, and then get it. */
-  async status(identity: Identity, timeoutMs: number): Promise<MemberStatus> {
-    const deadline = Date.now() + timeoutMs;
-    let startedMs = performance.now();
-    const ask = (who: Identity) => {
-      startedMs = performance.now();
-      return within(deadline, () => this.client(who).maintenance.status({ deadline }));
-    };
-    const connected = this.#clients.anonymous !== undefined;
-    try {
-      let status = await ask('anonymous').catch((thrown: unknown) => {
-        if (identity === 'anonymous' || !['answer', 'login-stale'].includes(classifyFailure(thrown).kind)) throw thrown;
-        return ask('login');
-      });
-      // The first answer's time is mostly that of making the connection.
-      if (!connected) status = await ask('anonymous').catch(() => status);
-      return parseMemberStatus(this.endpoint, status, Math.round((performance.now() - startedMs) * 10) / 10);
-    } catch (thrown) {
-      if (!this.#closed) this.reset();
-      return {
-        answers: false,
-        name: this.endpoint.name,
-        endpoint: this.endpoint.url,
-        why: withoutPrefix(messageOf(thrown)),
-      };
-    }
-  }
-}
-
-function clientOptions(endpoint: DcsEndpoint, access: DcsAccess, identity: Identity): IOptions {
-  const { client } = access;
-  return {
-    hosts: endpoint.url,
-    credentials: {
-      rootCertificate: Buffer.from(access.caPem),
-      ...(client ? { privateKey: Buffer.from(client.keyPem.reveal()), certChain: Buffer.from(client.certPem) } : {}),
-    },
-    ...(identity === 'login' ? { auth: { username: access.user, password: access.password.reveal() } } : {}),
-    // Reached only by etcd3's login and by streams; every other call brings its own deadline.
-    defaultCallOptions: () => ({ deadline: Date.now() + callTimeoutMs }),
-    faultHandling: { host: () => noop, global: noop },
-    grpcOptions: {
-      // A member that lost power closes nothing: only an unanswered ping shows it, and the call then moves on. etcd bears
-      // three pings in 5 s.
-      'grpc.keepalive_time_ms': 1000,
-      'grpc.keepalive_timeout_ms': 700,
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 500,
-      // Otherwise a new client inherits the backoff of a closed one for the same address.
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.enable_http_proxy': 0,
-      // Also keeps TLS from announcing an address as a server name.
-      ...(endpoint.serverName ? { 'grpc.ssl_target_name_override': endpoint.serverName } : {}),
-    },
-  };
-}
-
-/** Runs `perform` and gives up at the deadline even if it does not: etcd3's login repeats itself without a limit. */
-async function within<T>(deadline: number, perform: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DeadlineError()), Math.max(0, deadline - Date.now()) + 50);
-  });
-  try {
-    return await Promise.race([perform(), over]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -2,6 +2,7 @@
 
 import { PgsError, PgsErrors } from '../errors.js';
 import { checkDcs, gatherDcs, performDcs } from '../etcd/dcs.js';
+import { explainStart } from '../etcd/explain.js';
 import { planDcs } from '../etcd/plan.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { unitConditionHolds } from '../host/compare-units.js';
@@ -50,7 +51,11 @@ async function perform(session: Session, step: Step): Promise<void> {
     case 'resources':
       return applyResources(session.hosts.get(step.host!), action.resources, timeoutMs);
     case 'unit':
-      return performUnit(session.hosts.get(step.host!), action.unit, action.verb, timeoutMs);
+      return performUnit(session.hosts.get(step.host!), action.unit, action.verb, timeoutMs).catch(
+        (thrown: unknown) => {
+          throw thrown instanceof PgsError ? explainStart(thrown) : thrown;
+        },
+      );
     case 'dcs-auth-enable':
       return performDcs(action, session);
     default:
