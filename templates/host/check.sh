@@ -38,9 +38,12 @@ done
 if ls "/lib/modules/$(uname -r)"/kernel/drivers/watchdog/softdog.ko* >/dev/null 2>&1; then echo softdog; fi
 
 echo @time
-systemctl list-units --plain --no-legend --state=active \
-  chrony.service chronyd.service systemd-timesyncd.service ntp.service ntpd.service ntpsec.service openntpd.service
-echo "synchronized $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+services=$(systemctl list-units --plain --no-legend --state=active \
+  chrony.service chronyd.service systemd-timesyncd.service ntp.service ntpd.service ntpsec.service openntpd.service)
+if [ -n "$services" ]; then
+  printf '%s\n' "$services"
+  echo "synchronized $(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+fi
 
 if command -v ss >/dev/null; then
   echo @listening
@@ -49,7 +52,9 @@ if command -v ss >/dev/null; then
   # The unit of each process, to tell pgs's own from strangers.
   echo @processes
   printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u | while IFS='=' read -r _ pid; do
-    [ ! -r "/proc/$pid/cgroup" ] || echo "$pid $(tail -n 1 "/proc/$pid/cgroup")"
+    [ -r "/proc/$pid/cgroup" ] || continue
+    while read -r line; do cgroup=$line; done <"/proc/$pid/cgroup"
+    echo "$pid $cgroup"
   done
 fi
 echo @ephemeral
@@ -58,11 +63,24 @@ cat /proc/sys/net/ipv4/ip_local_reserved_ports
 
 echo @packages
 # shellcheck disable=SC2016
-dpkg-query -W -f '${Package} ${db:Status-Abbrev} ${Version}\n' "$@" unattended-upgrades needrestart 2>/dev/null
+packages=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev} ${Version}\n' "$@" unattended-upgrades needrestart 2>/dev/null)
+printf '%s\n' "$packages"
+installed=' ' held=
+while read -r name status _; do
+  case $status in ?i) installed="$installed$name " ;; esac
+  case $status in h*) held="$held $name" ;; esac
+done <<END
+$packages
+END
+# apt takes ten times as long as all the rest, and its word counts only for what is not there yet.
 echo @candidates
-apt-cache policy "$@"
+for name in "$@"; do
+  shift
+  case $installed in *" $name "*) ;; *) set -- "$@" "$name" ;; esac
+done
+[ $# -eq 0 ] || apt-cache policy "$@"
 echo @holds
-apt-mark showhold
+for name in $held; do echo "$name"; done
 echo @interrupted
 dpkg --audit
 ls /var/lib/dpkg/updates
