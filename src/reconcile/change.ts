@@ -5,7 +5,7 @@ import { acquireTenantLock, type TenantLock } from '../state/lock.js';
 import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
-import { planCluster, type ClusterFacts } from './plan-cluster.js';
+import { planCluster, refuseMissingHosts, type ClusterFacts } from './plan-cluster.js';
 import { portStrangers } from './port-strangers.js';
 import type { Session } from './session.js';
 import type { Plan, StepEvent } from './step.js';
@@ -57,6 +57,7 @@ export async function applyCluster(
   }
   await storeSecrets(session, open, lock);
   const facts = await gatherCluster(session, open);
+  if (open.record.phase === 'creating') refuseMissingHosts(open.cluster, facts);
   const strangers = portStrangers(open.cluster, facts);
   if (strangers.length > 1) throw new PgsErrors(`looking at the ports of ${open.cluster.tenant}`, strangers);
   if (strangers[0]) throw strangers[0];

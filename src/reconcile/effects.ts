@@ -13,6 +13,7 @@ import type { OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
 import type { Session } from './session.js';
 import type { Condition, Step } from './step.js';
+import { handOver } from './switchover.js';
 
 /** Effects on one tenant's cluster, under its lock. */
 export function createEffects(session: Session, open: OpenCluster, lock: TenantLock): Effects {
@@ -47,6 +48,9 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
     }
     case 'patroni-settings':
       await open.patroni.putSettings(action.config);
+      return;
+    case 'switchover':
+      await handOver(open, action.from, timeoutMs);
       return;
     case 'sql': {
       const host = await leaderHost(open);
@@ -85,7 +89,8 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       return checkUnit(session, host!, condition);
     case 'leader': {
       const facts = await open.patroni.gather(1500);
-      return { done: findLeader(facts) !== null, seen: describeMembers(facts.members) };
+      const name = findLeader(facts)?.name;
+      return { done: name !== undefined && name !== condition.otherThan, seen: describeMembers(facts.members) };
     }
     case 'streaming': {
       const facts = await open.patroni.gather(1500);
@@ -103,7 +108,7 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       };
     }
     case 'proven':
-      return checkProof(session, open);
+      return checkProof(session, open, condition.leaveOut);
     case 'dcs-healthy':
       throw new PgsError('bug', { doing: 'checking a step', found: "a cluster's plan waits for the DCS" });
   }
@@ -123,9 +128,14 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
 }
 
 /** A service that does not answer yet is not done; the last word of it is shown if it never does. */
-async function checkProof(session: Session, { cluster, secrets }: OpenCluster): Promise<Seen> {
+async function checkProof(session: Session, { cluster, secrets }: OpenCluster, leaveOut: string[]): Promise<Seen> {
+  const part = {
+    ...cluster,
+    entries: cluster.entries.filter((entry) => !leaveOut.includes(entry.name)),
+    members: cluster.members.filter((member) => !leaveOut.includes(member.host.name)),
+  };
   try {
-    const missing = await session.prove(cluster, secrets);
+    const missing = await session.prove(part, secrets);
     return { done: missing === null, seen: missing ?? '' };
   } catch (thrown) {
     if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };

@@ -8,20 +8,15 @@ import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
 import { planResources } from '../host/plan-resources.js';
-import {
-  absentPatroni,
-  desiredDcsSettings,
-  desiredPatroni,
-  patroniUnit,
-  type DcsEndpoints,
-} from '../patroni/desired.js';
+import { absentPatroni, desiredDcsSettings, patroniUnit, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
 import { appDatabase, type SqlFacts } from '../postgres/desired.js';
 import { reveal } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster } from '../topology/cluster.js';
 import type { TenantPhase } from '../topology/tenant.js';
-import type { Condition, Plan, Step } from './step.js';
+import { expectedReplicas, memberSteps, streamingStep } from './plan-members.js';
+import { blankStep, type Condition, type Plan, type Step } from './step.js';
 
 export interface ClusterFacts {
   hosts: Record<string, HostFacts>;
@@ -42,13 +37,16 @@ export interface PlanInput {
   facts: ClusterFacts;
 }
 
-const bootstrapTimeoutMs = 120_000;
+/** A first leader makes its database; one that died is replaced within ttl, 120 s at most. */
+const leaderTimeoutMs = 150_000;
 
-/** The plan that makes the cluster what its record says. */
+/** The plan that makes the cluster what its record says; what is on hosts that cannot be looked at is left as it is. */
 export function planCluster(input: PlanInput): Plan {
   const { cluster, facts } = input;
   const { tenant } = cluster;
-  const warnings = unknownHosts(facts);
+  const warnings = unknownHosts(facts).map(
+    ([host, why]) => `${host} could not be looked at and is left as it is: ${why}`,
+  );
   const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
   const members = memberSteps(input, idsOf(access));
   const routing = routingSteps(input);
@@ -58,10 +56,25 @@ export function planCluster(input: PlanInput): Plan {
   return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings };
 }
 
-function unknownHosts(facts: ClusterFacts): string[] {
-  return Object.entries(facts.hosts).flatMap(([host, fact]) =>
-    fact.reachable ? [] : [`${host} could not be looked at and is left as it is: ${fact.why}`],
+/** Hosts that could not be looked at, and why. */
+function unknownHosts(facts: ClusterFacts): [host: string, why: string][] {
+  return Object.entries(facts.hosts).flatMap(([host, fact]): [string, string][] =>
+    fact.reachable ? [] : [[host, fact.why]],
   );
+}
+
+/**
+ * A tenant is not made by halves: all its members' hosts must be there.
+ * @throws PgsError `unreachable` naming the hosts that could not be looked at
+ */
+export function refuseMissingHosts(cluster: Cluster, facts: ClusterFacts): void {
+  const missing = unknownHosts(facts).filter(([host]) => cluster.members.some((m) => m.host.name === host));
+  if (missing.length === 0) return;
+  throw new PgsError('unreachable', {
+    doing: `making ${cluster.tenant}`,
+    found: missing.map(([host, why]) => `${host} could not be looked at: ${why}`).join('\n'),
+    hint: `Bring the host back and run the same command again, or give ${cluster.tenant} up with \`pgs cluster destroy\` once it is back.`,
+  });
 }
 
 function idsOf(steps: Step[]): string[] {
@@ -75,63 +88,6 @@ function dcsAccessStep(tenant: string): Step {
     reason: `etcd has no user that can reach /pgs/dcs/${tenant}/ and nothing else`,
     timeoutMs: 10_000,
     action: { kind: 'dcs-tenant-user', tenant, want: 'present' },
-  };
-}
-
-function blankStep(id: string): Omit<Step, 'title' | 'reason'> {
-  return {
-    id,
-    host: null,
-    diff: [],
-    needs: [],
-    timeoutMs: 30_000,
-    destructive: false,
-    action: { kind: 'none' },
-    done: { kind: 'none' },
-  };
-}
-
-/**
- * Files and Patroni on every member's host. What is stopped starts everywhere at once; a running member that has to restart waits
- * its turn: replicas first, one at a time with all streaming in between, the leader last.
- */
-function memberSteps({ cluster, secrets, dcs, facts }: PlanInput, needs: string[]): Step[] {
-  const leader = findLeader(facts.patroni)?.name;
-  const leaderLast = [...cluster.members].sort((a, b) => Number(a.name === leader) - Number(b.name === leader));
-  const steps: Step[] = [];
-  let turn: string[] = [];
-  for (const member of leaderLast) {
-    const host = member.host.name;
-    const found = facts.hosts[host];
-    if (!found?.reachable) continue;
-    const resources = desiredPatroni(cluster, member, secrets, dcs);
-    for (const step of planResources({ host, subject: cluster.tenant, resources, facts: found, needs })) {
-      const restarts = step.action.kind === 'unit' && step.action.verb === 'restart';
-      steps.push(restarts ? { ...step, needs: [...step.needs, ...turn] } : step);
-      if (!restarts) continue;
-      const healthy = streamingStep(cluster, `after-${member.name}`, `${member.name} was restarted`, facts, [step.id]);
-      steps.push(healthy);
-      turn = [healthy.id];
-    }
-  }
-  return steps;
-}
-
-/** Replicas on hosts that answer: nobody waits for one whose host is down. */
-function replicasToExpect(cluster: Cluster, facts: ClusterFacts): number {
-  return cluster.members.filter((m) => facts.hosts[m.host.name]?.reachable).length - 1;
-}
-
-function streamingStep(cluster: Cluster, id: string, reason: string, facts: ClusterFacts, needs: string[]): Step {
-  const { tenant, spec } = cluster;
-  const replicas = replicasToExpect(cluster, facts);
-  return {
-    ...blankStep(`${tenant}/streaming/${id}`),
-    title: `wait until ${replicas} ${replicas === 1 ? 'replica' : 'replicas'} of ${tenant} stream`,
-    reason,
-    needs,
-    timeoutMs: bootstrapTimeoutMs,
-    done: { kind: 'streaming', tenant, replicas, covered: spec.rpoBytes === 0 && replicas > 0 },
   };
 }
 
@@ -161,7 +117,7 @@ function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[])
       title: `wait for a leader of ${tenant}`,
       reason: leaderKnown ? 'its members are changed' : 'no member leads',
       needs,
-      timeoutMs: bootstrapTimeoutMs,
+      timeoutMs: leaderTimeoutMs,
       done: { kind: 'leader', tenant },
     });
   }
@@ -178,10 +134,10 @@ function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[])
     });
   }
   const streaming = streamingReplicas(facts.patroni).length;
-  const wanted = replicasToExpect(cluster, facts);
-  const covered = spec.rpoBytes > 0 || wanted < 1 || judgeRpo(facts.patroni, 0, spec.durability) === 'holds';
-  if (streaming < wanted || !covered) {
-    steps.push(streamingStep(cluster, 'all', `${streaming} of ${wanted} replicas stream`, facts, afterLeader));
+  const replicas = expectedReplicas(cluster, facts);
+  const covered = spec.rpoBytes > 0 || replicas < 1 || judgeRpo(facts.patroni, 0, spec.durability) === 'holds';
+  if (streaming < replicas || !covered) {
+    steps.push(streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader));
   }
   const settings = desiredDcsSettings(cluster);
   if (!equal(facts.patroni.settings, settings))
@@ -254,8 +210,9 @@ function printed(value: unknown): string {
 }
 
 /** The result is proven from outside before a change counts as done; the first proof also ends the creation. */
-function proofSteps({ cluster, phase }: PlanInput, needs: string[]): Step[] {
+function proofSteps({ cluster, phase, facts }: PlanInput, needs: string[]): Step[] {
   const { tenant } = cluster;
+  const leaveOut = unknownHosts(facts).map(([host]) => host);
   const proof: Step = {
     ...blankStep(`${tenant}/prove`),
     title: `prove that ${tenant} answers on every entry`,
@@ -264,7 +221,7 @@ function proofSteps({ cluster, phase }: PlanInput, needs: string[]): Step[] {
     needs,
     timeoutMs: 60_000,
     action: { kind: 'none' },
-    done: { kind: 'proven', tenant },
+    done: { kind: 'proven', tenant, leaveOut },
   };
   if (phase !== 'creating') return [proof];
   return [
@@ -293,7 +250,7 @@ export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
   if (unknown.length > 0) {
     throw new PgsError('endangers', {
       doing: `planning to destroy ${tenant}`,
-      found: unknown.join('\n'),
+      found: unknown.map(([host, why]) => `${host} could not be looked at: ${why}`).join('\n'),
       hint: 'Bring the host back (or take it out of the fleet) and run the same command again; nothing has been removed by this run.',
     });
   }

@@ -24,6 +24,20 @@ export interface Step {
   done: Condition;
 }
 
+/** A step that does nothing, to be filled in. */
+export function blankStep(id: string): Omit<Step, 'title' | 'reason'> {
+  return {
+    id,
+    host: null,
+    diff: [],
+    needs: [],
+    timeoutMs: 30_000,
+    destructive: false,
+    action: { kind: 'none' },
+    done: { kind: 'none' },
+  };
+}
+
 /** One difference for a person. Secrets come as a note, never as text. */
 export interface Diff {
   what: string;
@@ -42,6 +56,8 @@ export type Action =
   | { kind: 'record-phase'; tenant: string; phase: 'creating' | 'ready' | 'destroying' }
   | { kind: 'record-retire'; tenant: string; keepsData: boolean }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
+  /** Another member takes over if `from` still leads. */
+  | { kind: 'switchover'; tenant: string; from: string }
   | { kind: 'sql'; tenant: string };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */
@@ -50,12 +66,13 @@ export type Condition =
   /** `loaded`: sha256 that the process must have loaded per path; an empty one means that the path must not be loaded. */
   | { kind: 'unit'; unit: string; active: boolean; loaded: Record<string, string> }
   | { kind: 'dcs-healthy'; members: number }
-  | { kind: 'leader'; tenant: string }
+  /** `otherThan`: a member that must not be the one. */
+  | { kind: 'leader'; tenant: string; otherThan?: string }
   /** `covered`: at RPO 0 a standby that commits wait for is among them. */
   | { kind: 'streaming'; tenant: string; replicas: number; covered: boolean }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
-  /** A write through every entry, read back through `replica`, TLS verified. */
-  | { kind: 'proven'; tenant: string };
+  /** A write through every entry but those on hosts that are left out, read back through `replica`, TLS verified. */
+  | { kind: 'proven'; tenant: string; leaveOut: string[] };
 
 export interface Plan {
   /** What the plan is for: `fleet`, `host h1`, `cluster demo`. */

@@ -83,15 +83,14 @@ export class SimulatedDcs {
     for (const { key, lease } of [...this.keys.values()]) if (lease === id) this.remove(key);
   }
 
-  /** The DCS as one process of pgs sees it; `enter` is called by every call and may refuse it. */
-  connect(enter: () => void): Dcs {
+  /** The DCS as one process of pgs sees it; `enter` is awaited by every call: for a dead process it has no end. */
+  connect(enter: () => Promise<void>): Dcs {
     const look: Look =
       (perform) =>
-      (...args) =>
-        Promise.resolve().then(() => {
-          enter();
-          return perform(...args);
-        });
+      async (...args) => {
+        await enter();
+        return perform(...args);
+      };
     const change: Change = (what, perform) =>
       look((...args) => {
         this.onChange(what(...args));

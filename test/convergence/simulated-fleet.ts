@@ -104,43 +104,49 @@ export class SimulatedFleet {
     return undefined;
   }
 
-  /** What one process of pgs opens. After `kill` it reaches nothing any more, as a dead process does not. */
-  start(): { session: Session; kill: () => void } {
+  /**
+   * A process of pgs at its work. When a host kills it (`killAfter`) this rejects with `Killed`, and what the process still does
+   * gets no answer, as if it were not done.
+   */
+  run<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      work(this.#open(reject)).then(resolve, reject);
+    });
+  }
+
+  #open(onKill: (killed: Killed) => void): Session {
     let alive = true;
-    const enter = () => {
-      if (!alive) throw new Killed('this pgs is dead');
+    const enter = async () => {
+      if (!alive) await new Promise<never>(() => undefined);
     };
-    const kill = () => (alive = false);
     const access = (host: SimulatedHost): HostAccess => ({
       name: host.name,
-      run: (command) => {
-        enter();
+      run: async (command) => {
+        await enter();
         return host.run(command).catch((thrown: unknown) => {
-          if (thrown instanceof Killed) kill();
-          throw thrown;
+          if (!(thrown instanceof Killed)) throw thrown;
+          alive = false;
+          onKill(thrown);
+          return new Promise<never>(() => undefined);
         });
       },
       close: () => Promise.resolve(),
     });
     const dcs = this.dcs.connect(enter);
-    const session: Session = {
+    return {
       inventory: this.inventory,
       fleetKey,
       fleetSecrets,
       hosts: { get: (name) => access(this.hosts.get(name)!), close: () => Promise.resolve() } as HostPool,
       patroni: (cluster, secrets) => this.patroni.connect(cluster, secrets, enter),
-      prove: (cluster, secrets) =>
-        Promise.resolve().then(() => proveSimulated(this.hosts, this.haproxy, this.patroni, cluster, secrets)),
+      prove: async (cluster, secrets) => {
+        await enter();
+        return proveSimulated(this.hosts, this.haproxy, this.patroni, cluster, secrets);
+      },
       dcs: () => Promise.resolve(dcs),
       store: () => Promise.resolve(new StateStore(dcs)),
       close: () => Promise.resolve(),
     };
-    return { session, kill };
-  }
-
-  /** A process of pgs that works undisturbed. */
-  run<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return work(this.start().session);
   }
 
   /** Locks of a process that died long ago are gone; those of one that died just now on this machine are still there. */

@@ -208,13 +208,12 @@ export class SimulatedPatroni {
 
   // REST.
 
-  /** The client that one process of pgs gets; `enter` is called by every call and may refuse it. */
-  connect(cluster: Cluster, secrets: TenantSecrets, enter: () => void): PatroniClient {
-    const request: PatroniClient['request'] = (member, method, path, body) =>
-      Promise.resolve().then(() => {
-        enter();
-        return this.#answer(cluster, secrets, member, method, path, body);
-      });
+  /** The client that one process of pgs gets; `enter` is awaited by every call: for a dead process it has no end. */
+  connect(cluster: Cluster, secrets: TenantSecrets, enter: () => Promise<void>): PatroniClient {
+    const request: PatroniClient['request'] = async (member, method, path, body) => {
+      await enter();
+      return this.#answer(cluster, secrets, member, method, path, body);
+    };
     const client: PatroniClient = {
       request,
       member: async (m) => {

@@ -2,17 +2,10 @@
 
 import { planOf } from '../../src/reconcile/change.js';
 import { gatherCluster, openCluster } from '../../src/reconcile/cluster.js';
-import type { ChangeOptions } from '../../src/reconcile/change.js';
-import type { Session } from '../../src/reconcile/session.js';
 import type { Plan } from '../../src/reconcile/step.js';
+import type { Work } from './commands.js';
 import type { FleetState } from './simulated-fleet.js';
 import { SimulatedFleet } from './simulated-fleet.js';
-
-export type Work = (session: Session) => Promise<Plan>;
-
-export function undisturbed(): ChangeOptions {
-  return { signal: new AbortController().signal, onEvent: () => undefined };
-}
 
 export interface Recorded {
   /** The fleet before each change, and after the last. */
