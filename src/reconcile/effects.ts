@@ -11,9 +11,9 @@ import { desiredSql } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
 import type { OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
+import { handOver } from './hand-over.js';
 import type { Session } from './session.js';
 import type { Condition, Step } from './step.js';
-import { handOver } from './switchover.js';
 
 /** Effects on one tenant's cluster, under its lock. */
 export function createEffects(session: Session, open: OpenCluster, lock: TenantLock): Effects {

@@ -49,26 +49,6 @@ export async function switchOver(
   });
 }
 
-/**
- * Asks another member to take over from `from`, as part of a plan; nothing is asked when somebody else leads already. A standby
- * that has just come back counts as synchronous only after Patroni's next loop, so the choice is tried again until `limitMs`.
- * @throws PgsError `endangers` when no member is fit to take over in time
- */
-export async function handOver({ cluster, patroni }: OpenCluster, from: string, limitMs: number): Promise<void> {
-  const deadlineMs = performance.now() + limitMs;
-  for (;;) {
-    const facts = await patroni.gather();
-    if (findLeader(facts)?.name !== from) return;
-    try {
-      return await requestSwitchover(patroni, cluster, chooseSwitchover(cluster, facts, null));
-    } catch (thrown) {
-      const notYet = thrown instanceof PgsError && thrown.code === 'endangers' && performance.now() < deadlineMs;
-      if (!notYet) throw thrown;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 async function leads({ patroni }: OpenCluster, name: string): Promise<string | null> {
   const leader = findLeader(await patroni.gather(1500));
   return leader?.name === name ? null : leader ? `${leader.name} leads` : 'no member leads';
