@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { writeFileAtomically } from '../operator-files.js';
-import { releases } from './names.js';
+import { checkSandboxName, releases } from './names.js';
 import { sandboxPaths, type SandboxPaths } from './paths.js';
 
 const hostSchema = z.strictObject({
@@ -65,10 +65,10 @@ export function findSandbox(name: string): Sandbox | null {
 
 /**
  * The sandbox of that name.
- * @throws PgsError `usage` when there is none.
+ * @throws PgsError `usage` when there is none, or the name is none.
  */
 export function loadSandbox(name: string): Sandbox {
-  const sandbox = findSandbox(name);
+  const sandbox = findSandbox(checkSandboxName(name));
   if (sandbox) return sandbox;
   throw new PgsError('usage', {
     doing: `looking for the sandbox ${name}`,

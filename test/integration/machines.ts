@@ -77,6 +77,11 @@ export async function onOk(host: string, line: string): Promise<string> {
   return ran.stdout;
 }
 
+/** Switches a machine off, as hard as pulling its plug, or on. */
+export async function power(host: string, state: 'off' | 'on'): Promise<void> {
+  await pgsOk(['sandbox', 'power', host, state]);
+}
+
 /** SQL through a service with the string that `pgs cluster url` gives, as a user pastes it. */
 export async function psql(tenant: string, service: string, sql: string): Promise<Ran> {
   const url = (await pgsOk(['cluster', 'url', tenant, '--service', service])).trim();
