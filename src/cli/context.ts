@@ -21,6 +21,14 @@ export function terminalOf(command: Command): Terminal {
   return createTerminal(command.optsWithGlobals<Globals>().output);
 }
 
+/** `withSession` for work that looks at all hosts: connecting to them begins at once, beside the DCS. */
+export async function withHosts<T>(command: Command, work: (context: Context) => Promise<T>): Promise<T> {
+  return withSession(command, (context) => {
+    context.session.hosts.connectAll();
+    return work(context);
+  });
+}
+
 export async function withSession<T>(command: Command, work: (context: Context) => Promise<T>): Promise<T> {
   const globals = command.optsWithGlobals<Globals>();
   const terminal = createTerminal(globals.output);

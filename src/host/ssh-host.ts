@@ -28,24 +28,33 @@ export interface StreamingAccess extends HostAccess {
 export interface HostPool {
   /** @throws PgsError `usage` if pgs.yaml has no such host; connecting waits until something is run */
   get(name: string): StreamingAccess;
+  /** Begins to connect to every host, for who will need them all; what fails is told by the first command that is run. */
+  connectAll(): void;
   close(): Promise<void>;
 }
 
 export function openHosts(inventory: Pick<Inventory, 'hosts' | 'ssh'>): HostPool {
   const open = new Map<string, SshHost>();
+  const get = (name: string): SshHost => {
+    const host = inventory.hosts.find((h) => h.name === name);
+    if (!host) {
+      throw new PgsError('usage', {
+        doing: `looking up host ${name}`,
+        found: 'pgs.yaml has no such host',
+        hint: `It has: ${inventory.hosts.map((h) => h.name).join(', ')}.`,
+      });
+    }
+    const access = open.get(name) ?? new SshHost(host, inventory.ssh);
+    open.set(name, access);
+    return access;
+  };
   return {
-    get(name) {
-      const host = inventory.hosts.find((h) => h.name === name);
-      if (!host) {
-        throw new PgsError('usage', {
-          doing: `looking up host ${name}`,
-          found: 'pgs.yaml has no such host',
-          hint: `It has: ${inventory.hosts.map((h) => h.name).join(', ')}.`,
-        });
-      }
-      const access = open.get(name) ?? new SshHost(host, inventory.ssh);
-      open.set(name, access);
-      return access;
+    get,
+    connectAll() {
+      for (const { name } of inventory.hosts)
+        void get(name)
+          .connect()
+          .catch(() => undefined);
     },
     async close() {
       await Promise.all([...open.values()].map((host) => host.close()));
@@ -200,8 +209,14 @@ class SshHost implements StreamingAccess {
   }
 
   async close(): Promise<void> {
-    const client = await this.#connection?.catch(() => undefined);
-    if (!client) return;
+    const connecting = this.#connection?.catch(() => undefined);
+    // Nobody waits for a host that has not answered yet; if it does, it is left at once.
+    const client = await Promise.race([
+      connecting,
+      new Promise<'pending'>((resolve) => setImmediate(resolve, 'pending')),
+    ]);
+    if (client === 'pending') void connecting?.then((late) => late?.end());
+    if (!client || client === 'pending') return;
     await new Promise<void>((resolve) => {
       client.once('close', () => resolve());
       client.end();

@@ -1,7 +1,8 @@
 // Patroni's REST over mutual TLS. A member that does not answer is a value, not an exception.
 
 import { Agent } from 'node:https';
-import axios from 'axios';
+import { createRequire } from 'node:module';
+import type { AxiosStatic } from 'axios';
 import { PgsError } from '../errors.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
@@ -27,6 +28,9 @@ export interface PatroniClient {
   ): Promise<RestAnswer>;
   close(): void;
 }
+
+/** One file in CommonJS, sixty in ES modules: half the time to load. */
+const { default: axios } = createRequire(import.meta.url)('axios') as { default: AxiosStatic };
 
 const defaultTimeoutMs = 2500;
 

@@ -9,8 +9,9 @@ import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
 import type { Resource } from '../host/resource.js';
 import type { PatroniClient } from '../patroni/client.js';
 import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
-import { findLeader } from '../patroni/facts.js';
+import { findLeader, type PatroniFacts } from '../patroni/facts.js';
 import { gatherSqlFacts } from '../postgres/client.js';
+import type { SqlFacts } from '../postgres/desired.js';
 import {
   ensureTenantSecrets,
   sealTenantSecrets,
@@ -104,16 +105,21 @@ export async function storeSecrets(session: Session, open: OpenCluster, lock: Te
 export async function gatherCluster(session: Session, open: OpenCluster): Promise<ClusterFacts> {
   const { cluster, patroni } = open;
   const dcs = await session.dcs();
-  const [hosts, patroniFacts, access, keys] = await Promise.all([
+  const members = patroni.gather();
+  const [hosts, patroniFacts, sql, access, keys] = await Promise.all([
     gatherHosts(session, open),
-    patroni.gather(),
+    members,
+    members.then((facts) => gatherSql(session, open, facts)),
     tenantAccessFacts(dcs, cluster.tenant),
     tenantKeysPresent(dcs, cluster.tenant),
   ]);
-  const leader = findLeader(patroniFacts);
-  const leaderHost = cluster.members.find((m) => m.name === leader?.name)?.host.name;
-  const sql = leaderHost ? await gatherSqlFacts(session.hosts.get(leaderHost), cluster) : null;
   return { hosts, dcsAccess: access, dcsKeys: keys, patroni: patroniFacts, sql };
+}
+
+async function gatherSql(session: Session, { cluster }: OpenCluster, facts: PatroniFacts): Promise<SqlFacts | null> {
+  const leader = findLeader(facts);
+  const host = cluster.members.find((m) => m.name === leader?.name)?.host.name;
+  return host ? gatherSqlFacts(session.hosts.get(host), cluster) : null;
 }
 
 async function gatherHosts(

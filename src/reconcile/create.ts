@@ -3,6 +3,7 @@
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
+import { loadIssuing } from '../pki/authority.js';
 import type { TenantLock } from '../state/lock.js';
 import { placeTenant } from '../topology/placement.js';
 import { completeSpec, inventTenantName } from '../topology/spec.js';
@@ -152,7 +153,10 @@ async function decider(
     { ...inventory.defaults, postgres: inventory.defaults.postgres ?? 0 },
     request.source,
   );
-  const supply = await gatherSupply(session);
+  const looking = gatherSupply(session);
+  // Takes a quarter of a second of this side's time, which the hosts need for their answers anyway.
+  loadIssuing();
+  const supply = await looking;
   await refuseBrokenDcs(session, supply);
   const postgres = provisional.postgres || commonPostgresMajor(supply, inventory);
   const spec = { ...provisional, postgres };

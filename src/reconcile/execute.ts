@@ -19,10 +19,12 @@ export interface ExecuteOptions {
   onEvent?: (event: StepEvent) => void;
   /** Aborted by Ctrl-C or by the loss of the lock: running steps end, no further one starts. */
   signal?: AbortSignal;
-  /** Time between two looks at a condition. */
+  /** Shortest time between two looks at a condition; it grows to a tenth of the time waited, since each look costs the hosts CPU. */
   pollMs?: number;
   nowMs?: () => number;
 }
+
+const pollMaxMs = 1000;
 
 /**
  * @throws PgsError of the step that failed, PgsErrors of several; `held` or `unknown-result` errors of the signal's reason when
@@ -89,7 +91,8 @@ async function runStep(
   effects: Effects,
   { pollMs = 100, nowMs = () => performance.now() }: ExecuteOptions,
 ): Promise<void> {
-  const deadlineMs = nowMs() + step.timeoutMs;
+  const startedMs = nowMs();
+  const deadlineMs = startedMs + step.timeoutMs;
   if (step.action.kind !== 'none') await effects.perform(step);
   for (;;) {
     const { done, seen } = await effects.check(step);
@@ -102,7 +105,8 @@ async function runStep(
         hint: 'Look at the log lines above, mend the cause and run the same command again: it goes on from here.',
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    const pauseMs = Math.min(pollMaxMs, Math.max(pollMs, (nowMs() - startedMs) / 10));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 

@@ -7,13 +7,13 @@ import { createCluster, planCreate } from '../../reconcile/create.js';
 import { respecCluster, withSpec } from '../../reconcile/respec.js';
 import type { Session } from '../../reconcile/session.js';
 import type { Plan } from '../../reconcile/step.js';
-import { withSession, type Context } from '../context.js';
+import { withHosts, type Context } from '../context.js';
 import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
 import { resolveTenant } from './tenant.js';
 
 /** `-o json`: {subject, changes, steps: [{id, host, title, reason, diff, needs, timeoutMs, destructive}], warnings} */
 export async function plan(given: string | undefined, options: { file?: string }, command: Command): Promise<void> {
-  await withSession(command, async (context) => showPlan(context, given, options.file));
+  await withHosts(command, async (context) => showPlan(context, given, options.file));
 }
 
 async function showPlan(
@@ -49,7 +49,7 @@ export async function apply(
   options: { file?: string; dryRun: boolean },
   command: Command,
 ): Promise<void> {
-  await withSession(command, async (context) => {
+  await withHosts(command, async (context) => {
     if (options.dryRun) return showPlan(context, given, options.file);
     const applied = await applyFor(context, given, options.file);
     const { terminal } = context;

@@ -4,14 +4,14 @@ import { createCluster, planCreate, type CreateRequest } from '../../reconcile/c
 import { describeStatus } from '../../reconcile/status-text.js';
 import { parseSetting } from '../../topology/settings.js';
 import type { CreateOptions } from '../commands/cluster.js';
-import { withSession } from '../context.js';
+import { withHosts } from '../context.js';
 import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
 import { gatherStatus } from './status.js';
 
 /** `-o json`: the cluster's status as `pgs cluster status -o json`; with --dry-run the plan. */
 export async function create(tenant: string | undefined, options: CreateOptions, command: Command): Promise<void> {
   const request = requestOf(tenant, options);
-  await withSession(command, async ({ session, terminal, signal }) => {
+  await withHosts(command, async ({ session, terminal, signal }) => {
     if (options.dryRun) {
       const { plan, open } = await planCreate(session, request);
       open.patroni.close();

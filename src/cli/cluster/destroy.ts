@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { exitCodePlanHasChanges } from '../../errors.js';
 import { parseTenantName } from '../../inventory/names.js';
 import { destroyCluster, planRemoval } from '../../reconcile/destroy.js';
-import { confirmByTyping, withSession } from '../context.js';
+import { confirmByTyping, withHosts } from '../context.js';
 import { describePlan, planToJson, reportSteps } from '../plan-text.js';
 
 export interface DestroyCommandOptions {
@@ -14,7 +14,7 @@ export interface DestroyCommandOptions {
 export async function destroy(name: string, options: DestroyCommandOptions, command: Command): Promise<void> {
   const tenant = parseTenantName(name);
   const { purgeData } = options;
-  await withSession(command, async ({ session, terminal, signal }) => {
+  await withHosts(command, async ({ session, terminal, signal }) => {
     const { plan, open } = await planRemoval(session, tenant, purgeData);
     open.patroni.close();
     if (options.dryRun) {

@@ -7,11 +7,11 @@ import type { Session } from '../../reconcile/session.js';
 import { judgeCertificates } from '../../reconcile/certificates.js';
 import { judgeCluster, type ClusterStatus } from '../../reconcile/status.js';
 import { describeStatus } from '../../reconcile/status-text.js';
-import { withSession } from '../context.js';
+import { withHosts } from '../context.js';
 import { resolveTenant } from './tenant.js';
 
 export async function status(given: string | undefined, command: Command): Promise<void> {
-  await withSession(command, async ({ session, terminal }) => {
+  await withHosts(command, async ({ session, terminal }) => {
     const found = await gatherStatus(session, await resolveTenant(session, given));
     await terminal.result(found, () => describeStatus(found));
     if (!found.healthy) process.exitCode = 1;

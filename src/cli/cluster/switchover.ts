@@ -3,7 +3,7 @@ import { exitCodePlanHasChanges } from '../../errors.js';
 import { chooseSwitchover } from '../../patroni/switchover.js';
 import { openCluster } from '../../reconcile/cluster.js';
 import { switchOver } from '../../reconcile/switchover.js';
-import { withSession } from '../context.js';
+import { withHosts } from '../context.js';
 import { resolveTenant } from './tenant.js';
 
 /** `-o json`: {tenant, from, to, tookMs}; with --dry-run {tenant, from, to} and exit code 3 */
@@ -12,7 +12,7 @@ export async function switchover(
   options: { to?: string; dryRun: boolean },
   command: Command,
 ): Promise<void> {
-  await withSession(command, async ({ session, terminal, signal }) => {
+  await withHosts(command, async ({ session, terminal, signal }) => {
     const tenant = await resolveTenant(session, given);
     if (options.dryRun) {
       const open = await openCluster(session, tenant);
