@@ -1,0 +1,105 @@
+// Facts of a cluster that is exactly what it should be, for tests that change one thing and look at the plan.
+
+import { desiredHaproxy, desiredRouting } from '../../../haproxy/desired.js';
+import type { ReachableHost } from '../../../src/host/facts.js';
+import type { Resource } from '../../../src/host/resource.js';
+import { contentHash } from '../../../src/host/resource-rules.js';
+import { desiredDcsSettings, desiredPatroni } from '../../../src/patroni/desired.js';
+import type { ReachableMember } from '../../../src/patroni/facts.js';
+import { sha256, type ClusterFacts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
+import { reveal } from '../../../src/secrets/secret.js';
+import type { Cluster } from '../../../src/topology/cluster.js';
+import { clusterOf, fakeSecrets, recordOf } from '../../fixtures/fleet.js';
+
+export const dcs = { hosts: ['10.0.0.1:2379'], caPem: 'etcd ca\n', clientCertificate: true };
+
+export function wantedInput(cluster: Cluster = clusterOf(recordOf())): PlanInput {
+  return { cluster, phase: 'ready', secrets: fakeSecrets(cluster.tenant), dcs, facts: wantedFacts(cluster) };
+}
+
+function wantedFacts(cluster: Cluster): ClusterFacts {
+  const secrets = fakeSecrets(cluster.tenant);
+  const { app, probe } = secrets.passwords;
+  const entries = cluster.entries.map((entry): [string, ReachableHost] => {
+    const member = cluster.members.find((m) => m.host.name === entry.name);
+    const patroni = member ? desiredPatroni(cluster, member, secrets, dcs) : [];
+    return [entry.name, hostWith([...desiredHaproxy(), ...desiredRouting(cluster, secrets), ...patroni], cluster)];
+  });
+  return {
+    hosts: Object.fromEntries(entries),
+    dcsAccess: 'right',
+    dcsKeys: true,
+    patroni: {
+      members: Object.fromEntries(cluster.members.map((m, i) => [m.name, i === 0 ? leader() : replica()])),
+      settings: desiredDcsSettings(cluster),
+    },
+    sql: {
+      roles: {
+        [app.user]: sha256(reveal(secrets.appScram)),
+        [probe.user]: sha256(reveal(secrets.probeScram)),
+      },
+      databases: { app: { owner: 'app', publicMayConnect: false } },
+      proofOwner: probe.user,
+    },
+  };
+}
+
+/** A host on which all of this is in place and loaded. */
+function hostWith(resources: Resource[], { paths: { run } }: Cluster): ReachableHost {
+  const host = emptyHost();
+  host.paths[run] = { kind: 'directory', owner: 'pgs-acme', group: 'pgs-acme', mode: '0700', empty: false };
+  const hashes: Record<string, string> = {};
+  for (const r of resources) {
+    if (r.kind === 'user') host.users[r.name] = { present: true, home: r.home };
+    if (r.kind === 'directory') {
+      host.paths[r.path] = { kind: 'directory', owner: r.owner, group: r.group, mode: r.mode, empty: false };
+    }
+    if (r.kind === 'file') {
+      hashes[r.path] = contentHash(r.content);
+      const content = typeof r.content === 'string' ? { content: r.content } : {};
+      const { owner, group, mode } = r;
+      host.paths[r.path] = { kind: 'file', owner, group, mode, sha256: hashes[r.path]!, ...content };
+    }
+  }
+  for (const r of resources) {
+    if (r.kind !== 'unit') continue;
+    const loaded = [`/etc/systemd/system/${r.name}`, ...r.loads].map((path) => [path, hashes[path] ?? '']);
+    host.units[r.name] = {
+      load: 'loaded',
+      active: 'active',
+      enabled: true,
+      needsDaemonReload: false,
+      startedAtS: 1,
+      loaded: Object.fromEntries(loaded) as Record<string, string>,
+    };
+  }
+  return host;
+}
+
+export function emptyHost(): ReachableHost {
+  return { reachable: true, users: {}, paths: {}, units: {}, listening: [], memoryMiB: 2048, cores: 2 };
+}
+
+export function leader(change: Partial<ReachableMember> = {}): ReachableMember {
+  return {
+    reachable: true,
+    role: 'leader',
+    state: 'running',
+    streaming: false,
+    timeline: 1,
+    positionBytes: 5000,
+    receivedBytes: null,
+    synchronous: false,
+    pendingRestart: false,
+    paused: false,
+    watchdogFailed: false,
+    serverVersion: 170012,
+    patroniVersion: '4.0.7',
+    postmasterStartedAt: '2026-11-20 00:00:00+00:00',
+    ...change,
+  };
+}
+
+export function replica(change: Partial<ReachableMember> = {}): ReachableMember {
+  return leader({ role: 'replica', streaming: true, synchronous: true, receivedBytes: 5000, ...change });
+}

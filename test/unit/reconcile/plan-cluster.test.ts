@@ -1,0 +1,312 @@
+import { describe, expect, test } from 'vitest';
+import { planCluster, planDestroy, refuseMissingHosts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
+import type { Plan } from '../../../src/reconcile/step.js';
+import { allSecretTexts } from '../../../src/secrets/shape.js';
+import { clusterOf, recordOf } from '../../fixtures/fleet.js';
+import { emptyHost, leader, replica, wantedInput } from './cluster-facts.js';
+
+const unit = 'pgs-patroni@acme.service';
+const unitFile = `/etc/systemd/system/${unit}`;
+
+/** As if the unit's file were another one when the members' processes were started. */
+function olderUnit(input: PlanInput, hosts = ['h1', 'h2', 'h3']): PlanInput {
+  for (const host of hosts) hostOf(input, host).units[unit]!.loaded[unitFile] = 'of an older pgs';
+  return input;
+}
+
+function hostOf({ facts }: PlanInput, name: string) {
+  const host = facts.hosts[name];
+  if (!host?.reachable) throw new Error(`${name} is not reachable`);
+  return host;
+}
+
+function losing(input: PlanInput, host: string): PlanInput {
+  input.facts.hosts[host] = { reachable: false, why: 'no route to host' };
+  return input;
+}
+
+const restartOf = (host: string) => `${host}/acme/${unit}`;
+
+/** Ids in an order in which each step waits for all before it; fails when two could run side by side. */
+function chain({ steps }: Plan, ids: string[]): string[] {
+  const needs = new Map(steps.map((s) => [s.id, s.needs]));
+  const reach = (id: string): Set<string> => new Set((needs.get(id) ?? []).flatMap((need) => [need, ...reach(need)]));
+  const ordered = [...ids].sort((a, b) => reach(a).size - reach(b).size);
+  for (const [i, id] of ordered.entries()) {
+    for (const earlier of ordered.slice(0, i)) expect(reach(id), `${id} waits for ${earlier}`).toContain(earlier);
+  }
+  return ordered;
+}
+
+test('a cluster that is as it should be needs nothing', () => {
+  expect(planCluster(wantedInput())).toEqual({ subject: 'cluster acme', steps: [], warnings: [] });
+});
+
+describe('a new tenant', () => {
+  const bare = () => {
+    const input = wantedInput();
+    const unreachable = { reachable: false as const, why: 'connection refused' };
+    return {
+      ...input,
+      phase: 'creating' as const,
+      facts: {
+        ...input.facts,
+        hosts: Object.fromEntries(Object.keys(input.facts.hosts).map((name) => [name, newHost()])),
+        dcsAccess: 'absent' as const,
+        dcsKeys: false,
+        patroni: { members: { 'acme-1': unreachable, 'acme-2': unreachable, 'acme-3': unreachable }, settings: null },
+        sql: null,
+      },
+    };
+    // Everything was looked at and nothing was there.
+    function newHost() {
+      const wanted = hostOf(input, 'h1');
+      const absent = { load: 'not-found', active: 'inactive', enabled: false, needsDaemonReload: false };
+      return {
+        ...emptyHost(),
+        users: Object.fromEntries(Object.keys(wanted.users).map((name) => [name, { present: false as const }])),
+        paths: Object.fromEntries(Object.keys(wanted.paths).map((path) => [path, { kind: 'absent' as const }])),
+        units: Object.fromEntries(
+          Object.keys(wanted.units).map((name) => [name, { ...absent, startedAtS: 0, loaded: {} }]),
+        ),
+      };
+    }
+  };
+
+  test('starts all members side by side, once etcd lets them in', () => {
+    const { steps } = planCluster(bare());
+    for (const host of ['h1', 'h2', 'h3']) {
+      expect(steps.find((s) => s.id === restartOf(host))).toMatchObject({
+        action: { verb: 'start' },
+        needs: ['dcs/acme/user', `${host}/acme/files`],
+      });
+    }
+  });
+
+  test('is routed on every host of the fleet, which waits for no member', () => {
+    const routing = planCluster(bare()).steps.filter((s) => s.id.includes('acme-routing'));
+    expect(new Set(routing.map((s) => s.host))).toEqual(new Set(['h1', 'h2', 'h3', 'h4']));
+    for (const step of routing)
+      expect(step.needs.every((need) => need.startsWith(`${step.host}/acme-routing/`))).toBe(true);
+  });
+
+  test('gets its steady timing after the bootstrap, is proven at the end, and only then is ready', () => {
+    const plan = planCluster(bare());
+    chain(plan, ['acme/leader', 'acme/sql', 'acme/settings', 'acme/prove', 'acme/ready']);
+    expect(plan.steps.at(-1)!.id).toBe('acme/ready');
+    expect(plan.steps.at(-2)!.needs).toEqual(plan.steps.slice(0, -2).map((s) => s.id));
+  });
+
+  test('shows no secret in what a person sees of its plan', () => {
+    const input = bare();
+    const secrets = allSecretTexts(input.secrets);
+    expect(secrets.length).toBeGreaterThan(15);
+    const shown = JSON.stringify(planCluster(input).steps.map(({ title, reason, diff }) => ({ title, reason, diff })));
+    expect(secrets.filter((secret) => shown.includes(JSON.stringify(secret).slice(1, -1)))).toEqual([]);
+    expect(shown).toContain('patroni.yml');
+  });
+
+  test('is refused while a host of one of its members cannot be looked at, and that host is named', () => {
+    const input = losing(bare(), 'h2');
+    expect(() => refuseMissingHosts(input.cluster, input.facts)).toThrowError(/h2 could not be looked at: no route/);
+    const other = losing(bare(), 'h4');
+    expect(() => refuseMissingHosts(other.cluster, other.facts)).not.toThrow();
+  });
+});
+
+test('what was proven but not recorded is proven again and recorded', () => {
+  const { steps } = planCluster({ ...wantedInput(), phase: 'creating' });
+  expect(steps.map((s) => s.id)).toEqual(['acme/prove', 'acme/ready']);
+});
+
+test('a secret file that differs is told as changed, and neither side of it is shown', () => {
+  const input = wantedInput();
+  const file = hostOf(input, 'h2').paths['/etc/pgs/tenants/acme/patroni.yml']!;
+  if (file.kind === 'file') file.sha256 = 'another';
+  const [step] = planCluster(input).steps;
+  expect(step!.diff).toEqual([
+    { what: '/etc/pgs/tenants/acme/patroni.yml', before: '(hidden)', after: '(secret, changed)' },
+  ]);
+});
+
+test('a setting that differs in the DCS is shown with both values', () => {
+  const input = wantedInput();
+  input.facts.patroni.settings = { ...input.facts.patroni.settings, loop_wait: 7, extra: true };
+  const step = planCluster(input).steps.find((s) => s.id === 'acme/settings');
+  expect(step!.diff).toEqual([
+    { what: 'extra', before: 'true', after: '(not set)' },
+    { what: 'loop_wait', before: '7', after: '5' },
+  ]);
+});
+
+test.each([
+  [
+    'a role that is not there',
+    (sql: NonNullable<PlanInput['facts']['sql']>) => delete sql.roles.app,
+    /role app is not/,
+  ],
+  ['another password', (sql: NonNullable<PlanInput['facts']['sql']>) => (sql.roles.app = 'x'), /another password/],
+  [
+    'a database open to all',
+    (sql: NonNullable<PlanInput['facts']['sql']>) => (sql.databases.app!.publicMayConnect = true),
+    /everybody may connect/,
+  ],
+  [
+    'a proof table of somebody else',
+    (sql: NonNullable<PlanInput['facts']['sql']>) => (sql.proofOwner = 'app'),
+    /proves services/,
+  ],
+])('%s is mended by SQL', (_what, change, reason) => {
+  const input = wantedInput();
+  change(input.facts.sql!);
+  expect(planCluster(input).steps[0]).toMatchObject({
+    id: 'acme/sql',
+    reason: expect.stringMatching(reason) as string,
+  });
+});
+
+describe('members that have to restart', () => {
+  test('do so one at a time with all streaming in between, the leader last and after a switchover', () => {
+    const plan = planCluster(olderUnit(wantedInput()));
+    const disturbing = plan.steps.filter((s) => /patroni@|streaming\/|switchover/.test(s.id)).map((s) => s.id);
+    expect(chain(plan, disturbing)).toEqual([
+      restartOf('h2'),
+      'acme/streaming/after-acme-2',
+      restartOf('h3'),
+      'acme/streaming/after-acme-3',
+      'acme/switchover',
+      'acme/streaming/after-switchover',
+      restartOf('h1'),
+      'acme/streaming/after-acme-1',
+    ]);
+    expect(plan.steps.find((s) => s.id === 'acme/switchover')).toMatchObject({
+      action: { kind: 'switchover', tenant: 'acme', from: 'acme-1' },
+      done: { kind: 'leader', tenant: 'acme', otherThan: 'acme-1' },
+    });
+    expect(plan.steps.find((s) => s.id === 'acme/streaming/after-acme-2')!.done).toMatchObject({ replicas: 2 });
+  });
+
+  test('are told from the one that leads now, whatever its number', () => {
+    const input = olderUnit(wantedInput());
+    input.facts.patroni.members = { 'acme-1': replica(), 'acme-2': replica(), 'acme-3': leader() };
+    const plan = planCluster(input);
+    const restarts = plan.steps.map((s) => s.id).filter((id) => id.includes('patroni@'));
+    expect(chain(plan, restarts)).toEqual([restartOf('h1'), restartOf('h2'), restartOf('h3')]);
+  });
+
+  test('need no switchover when the leader is not among them', () => {
+    const { steps } = planCluster(olderUnit(wantedInput(), ['h2', 'h3']));
+    expect(steps.filter((s) => s.action.kind === 'switchover')).toEqual([]);
+  });
+
+  test('do so at once when they do not serve; those that do wait until all stream', () => {
+    const input = olderUnit(wantedInput());
+    input.facts.patroni.members['acme-3'] = replica({ streaming: false, state: 'start failed', role: 'other' });
+    const plan = planCluster(input);
+    expect(plan.steps.find((s) => s.id === restartOf('h3'))!.needs).toEqual([]);
+    expect(chain(plan, [restartOf('h3'), 'acme/streaming/before-restarts', restartOf('h2'), restartOf('h1')])).toEqual([
+      restartOf('h3'),
+      'acme/streaming/before-restarts',
+      restartOf('h2'),
+      restartOf('h1'),
+    ]);
+  });
+
+  test('all restart at once when nobody leads: there is nothing to keep up', () => {
+    const input = olderUnit(wantedInput());
+    const down = { reachable: false as const, why: 'connection refused' };
+    input.facts.patroni.members = { 'acme-1': down, 'acme-2': down, 'acme-3': down };
+    const { steps } = planCluster(input);
+    for (const host of ['h1', 'h2', 'h3']) expect(steps.find((s) => s.id === restartOf(host))!.needs).toEqual([]);
+  });
+
+  test('restart in place when nobody is left to take over', () => {
+    const record = recordOf('acme', { replicas: 1 });
+    const members = record.allocation.members.slice(0, 2);
+    const input = losing(
+      olderUnit(wantedInput(clusterOf({ ...record, allocation: { ...record.allocation, members } })), ['h1', 'h2']),
+      'h2',
+    );
+    input.facts.patroni.members['acme-2'] = { reachable: false, why: 'no route to host' };
+    const { steps } = planCluster(input);
+    expect(steps.filter((s) => s.action.kind === 'switchover')).toEqual([]);
+    expect(steps.find((s) => s.id === restartOf('h1'))!.needs).toEqual([]);
+  });
+});
+
+describe('a host that cannot be looked at', () => {
+  test('is named in a warning and left as it is, and the others are mended and proven without it', () => {
+    const input = losing(wantedInput(), 'h3');
+    input.facts.patroni.members['acme-3'] = { reachable: false, why: 'no route to host' };
+    hostOf(input, 'h2').units[unit]!.active = 'inactive';
+    input.facts.patroni.members['acme-2'] = { reachable: false, why: 'connection refused' };
+    const plan = planCluster(input);
+    expect(plan.warnings).toEqual(['h3 could not be looked at and is left as it is: no route to host']);
+    expect(plan.steps.filter((s) => s.host === 'h3')).toEqual([]);
+    expect(plan.steps.find((s) => s.id === 'acme/streaming/all')!.done).toMatchObject({ replicas: 1 });
+    expect(plan.steps.find((s) => s.id === 'acme/prove')!.done).toMatchObject({ leaveOut: ['h3'] });
+  });
+
+  test('alone is nothing to wait for', () => {
+    const input = losing(wantedInput(), 'h3');
+    input.facts.patroni.members['acme-3'] = { reachable: false, why: 'no route to host' };
+    expect(planCluster(input).steps).toEqual([]);
+  });
+
+  test('counts when its member streams all the same', () => {
+    const input = olderUnit(losing(wantedInput(), 'h3'), ['h2']);
+    const wait = planCluster(input).steps.find((s) => s.id === 'acme/streaming/after-acme-2');
+    expect(wait!.done).toMatchObject({ replicas: 2 });
+  });
+});
+
+describe('a destroy', () => {
+  const plan = (purgeData: boolean, change: (input: PlanInput) => void = () => undefined) => {
+    const input = wantedInput();
+    change(input);
+    return planDestroy({ cluster: input.cluster, facts: input.facts, purgeData });
+  };
+  const resources = (steps: Plan['steps']) =>
+    steps.flatMap((s) => (s.action.kind === 'resources' ? s.action.resources : []));
+
+  test('turns clients away, then stops members, then forgets: each after the other', () => {
+    const order = chain(plan(true), [
+      'h4/acme-routing/reload',
+      restartOf('h1'),
+      'h1/acme/files',
+      'dcs/acme/gone',
+      'acme/forgotten',
+    ]);
+    expect(order).toEqual([
+      'h4/acme-routing/reload',
+      restartOf('h1'),
+      'h1/acme/files',
+      'dcs/acme/gone',
+      'acme/forgotten',
+    ]);
+  });
+
+  test('touches neither data nor its owner unless it purges', () => {
+    expect(resources(plan(false).steps).filter((r) => r.kind === 'absent' && r.destructive)).toEqual([]);
+    expect(JSON.stringify(resources(plan(false).steps))).not.toContain('/var/lib/pgs/acme');
+    expect(plan(false).steps.filter((s) => s.destructive)).toEqual([]);
+    expect(plan(false).steps.at(-1)!.action).toMatchObject({ kind: 'record-retire', keepsData: true });
+    expect(JSON.stringify(resources(plan(true).steps))).toContain('"/var/lib/pgs/acme"');
+    expect(
+      plan(true)
+        .steps.filter((s) => s.destructive)
+        .map((s) => s.host),
+    ).toEqual(['h1', 'h2', 'h3']);
+  });
+
+  test.each(['h1', 'h4'])('is refused while %s cannot be looked at', (host) => {
+    expect(() => plan(false, (input) => void losing(input, host))).toThrowError(
+      expect.objectContaining({ code: 'endangers' }) as Error,
+    );
+  });
+
+  test.each(['wrong', 'right'] as const)('removes a login of etcd that is %s, even if no key is left', (dcsAccess) => {
+    const { steps } = plan(false, ({ facts }) => Object.assign(facts, { dcsAccess, dcsKeys: false }));
+    expect(steps.map((s) => s.id)).toContain('dcs/acme/gone');
+  });
+});
