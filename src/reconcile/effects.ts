@@ -53,7 +53,7 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
       await handOver(open, action.from, timeoutMs);
       return;
     case 'sql': {
-      const host = await leaderHost(open);
+      const host = await leaderHost(open, timeoutMs / 2);
       await runSuperuserSql(session.hosts.get(host), cluster, step.title, desiredSql(secrets), timeoutMs);
       return;
     }
@@ -74,11 +74,26 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
   }
 }
 
-async function leaderHost({ cluster, patroni }: OpenCluster): Promise<string> {
-  const leader = findLeader(await patroni.gather());
-  const member = cluster.members.find((m) => m.name === leader?.name);
-  if (member) return member.host.name;
-  throw new PgsError('unreachable', { doing: `looking for the leader of ${cluster.tenant}`, found: 'no member leads' });
+/**
+ * A member that led a moment ago may miss one look when its machine is busy, so it is looked for until the time is over.
+ * @throws PgsError `unreachable` that says what each member answered
+ */
+async function leaderHost({ cluster, patroni }: OpenCluster, limitMs: number): Promise<string> {
+  const deadlineMs = performance.now() + limitMs;
+  for (;;) {
+    const facts = await patroni.gather();
+    const leader = findLeader(facts);
+    const member = cluster.members.find((m) => m.name === leader?.name);
+    if (member) return member.host.name;
+    if (performance.now() > deadlineMs) {
+      throw new PgsError('unreachable', {
+        doing: `looking for the leader of ${cluster.tenant}`,
+        found: `no member leads: ${describeMembers(facts.members)}`,
+        hint: `Look at \`pgs cluster logs ${cluster.tenant}\`, then run the same command again: it goes on from here.`,
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
 }
 
 async function check(session: Session, open: OpenCluster, host: string | null, condition: Condition): Promise<Seen> {
