@@ -198,6 +198,8 @@ async function sweepLocks(name: string): Promise<void> {
 async function bringUp(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
   await startMachine(sandbox, host, layers);
   await waitForSshd(sandbox, host);
+  // While it boots, the machine's parent may still be a short-lived process of nspawn: noted again now that it runs.
+  await startMachine(sandbox, host, layers);
 }
 
 /** The recorded state, with hosts added where more are wanted; it is on disk before anything is made. */
