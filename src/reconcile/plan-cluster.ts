@@ -44,9 +44,10 @@ const leaderTimeoutMs = 150_000;
 export function planCluster(input: PlanInput): Plan {
   const { cluster, facts } = input;
   const { tenant } = cluster;
-  const warnings = unknownHosts(facts).map(
-    ([host, why]) => `${host} could not be looked at and is left as it is: ${why}`,
-  );
+  const warnings = [
+    ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
+    ...unknownAnswers(input),
+  ];
   const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
   const members = memberSteps(input, idsOf(access));
   const routing = routingSteps(input);
@@ -107,7 +108,7 @@ function routingSteps({ cluster, secrets, facts }: PlanInput): Step[] {
 }
 
 /** What needs a running cluster: a leader, the first roles, streaming replicas, the steady settings. */
-function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
+function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: string[]): Step[] {
   const { tenant, spec } = cluster;
   const steps: Step[] = [];
   const leaderKnown = findLeader(facts.patroni) !== null;
@@ -122,7 +123,7 @@ function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[])
     });
   }
   const afterLeader = steps.length > 0 ? [`${tenant}/leader`] : [];
-  const sql = sqlDifferences(facts.sql, secrets);
+  const sql = isUnknown(facts.sql, phase) ? [] : sqlDifferences(facts.sql, secrets);
   if (sql.length > 0) {
     steps.push({
       ...blankStep(`${tenant}/sql`),
@@ -140,9 +141,27 @@ function bootstrapSteps({ cluster, secrets, facts }: PlanInput, needs: string[])
     steps.push(streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader));
   }
   const settings = desiredDcsSettings(cluster);
-  if (!equal(facts.patroni.settings, settings))
+  if (!isUnknown(facts.patroni.settings, phase) && !equal(facts.patroni.settings, settings))
     steps.push(settingsStep(cluster, settings, facts.patroni.settings, idsOf(steps)));
   return steps;
+}
+
+/**
+ * What a finished cluster did not answer is unknown, not absent: nothing is planned from it, and a warning says so. While a cluster
+ * is made, no answer means that it is not there yet.
+ */
+function isUnknown(found: object | null, phase: TenantPhase): boolean {
+  return found === null && phase !== 'creating';
+}
+
+function unknownAnswers({ facts, phase }: PlanInput): string[] {
+  const asked: [string, object | null][] = [
+    ['the roles and databases', facts.sql],
+    ['the settings in the DCS', facts.patroni.settings],
+  ];
+  return asked.flatMap(([what, found]) =>
+    isUnknown(found, phase) ? [`${what} could not be looked at and are left as they are: no member answered`] : [],
+  );
 }
 
 /** What the leader's roles and databases lack, in words. */

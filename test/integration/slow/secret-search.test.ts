@@ -5,10 +5,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allSecretTexts } from '../../src/secrets/shape.js';
-import { openFleetKeys, openTenantKeys } from './fleet-keys.js';
-import { addresses, destroyQuietly, fleetDir, on, onOk, pgs } from './machines.js';
-import { SecretSearch, watchProcesses, type Leak } from './secret-search.js';
+import { allSecretTexts } from '../../../src/secrets/shape.js';
+import { openFleetKeys, openTenantKeys } from '../fleet-keys.js';
+import { addresses, destroyQuietly, fleetDir, on, onOk, pgs } from '../machines.js';
+import { SecretSearch, watchProcesses, type Leak } from '../secret-search.js';
 
 const tenant = 'acme';
 const printed: string[] = [];

@@ -13,7 +13,7 @@ import {
   until,
   untilHealthy,
   type Ran,
-} from './machines.js';
+} from '../machines.js';
 
 const tenant = 'quorum';
 /** What every command promises when etcd has no quorum: an error this soon after it was asked. */

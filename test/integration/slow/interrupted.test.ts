@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { afterAll, describe, expect, test } from 'vitest';
-import { destroyQuietly, environment, on, pgs, pgsJson, pgsOk, psqlOk, root, statusOf, type Ran } from './machines.js';
+import { destroyQuietly, environment, on, pgs, pgsJson, pgsOk, psqlOk, root, statusOf, type Ran } from '../machines.js';
 
 const seed = Number(process.env.PGS_TEST_SEED ?? 20261121);
 const tenant = 'killed';

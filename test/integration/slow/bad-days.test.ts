@@ -21,7 +21,7 @@ import {
   untilHealthy,
   type Ran,
   type Status,
-} from './machines.js';
+} from '../machines.js';
 
 const tenant = 'storm';
 const hosts = ['h1', 'h2', 'h3'];
