@@ -3,7 +3,12 @@
 import type { Command } from '../src/host/command.js';
 import { adminSocket } from './desired.js';
 
-/** Every frontend, backend and server with its state, as CSV. */
-export function showStat(): Command {
-  return { argv: ['socat', '-t', '5', '-', `UNIX-CONNECT:${adminSocket}`], stdin: 'show stat\n', timeoutMs: 5000 };
+/** The servers of a tenant's backends with their state, as CSV; other tenants' would only make it long. */
+export function showStat(tenant: string): Command {
+  const servers = ['leader', 'replicas'].map((backend) => `show stat ${tenant}:${backend} 4 -1`);
+  return {
+    argv: ['socat', '-t', '5', '-', `UNIX-CONNECT:${adminSocket}`],
+    stdin: `${servers.join(';')}\n`,
+    timeoutMs: 5000,
+  };
 }

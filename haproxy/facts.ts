@@ -7,7 +7,7 @@ import { serviceNames, type ServiceName } from '../src/topology/cluster.js';
 export type Routes = Record<ServiceName, string[]>;
 
 /**
- * The routes of a tenant from the answer to `show stat`, or null when this HAProxy does not know the tenant.
+ * The routes of a tenant from the answer to `showStat` (a header may come again in it), or null when this HAProxy does not know the tenant.
  * Read-only services fall back to the leader when no replica is fit (see `templates/haproxy/tenant.cfg.eta`).
  */
 export function parseRoutes(csv: string, tenant: string): Routes | null {

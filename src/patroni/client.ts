@@ -2,11 +2,12 @@
 
 import { Agent } from 'node:https';
 import { createRequire } from 'node:module';
+import { createSecureContext } from 'node:tls';
 import type { AxiosStatic } from 'axios';
 import { PgsError } from '../errors.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
-import { parseMember, type MemberFact, type PatroniFacts } from './facts.js';
+import { believeLeader, parseMember, type MemberFact, type PatroniFacts } from './facts.js';
 
 export interface RestAnswer {
   status: number;
@@ -35,12 +36,13 @@ const { default: axios } = createRequire(import.meta.url)('axios') as { default:
 const defaultTimeoutMs = 2500;
 
 export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): PatroniClient {
-  const agent = new Agent({
+  // Made once: Patroni closes after each answer, and reading the PEMs anew takes longer than the rest of a connection.
+  const secureContext = createSecureContext({
     ca: secrets.restCa.certPem,
     cert: secrets.restOperator.certPem,
     key: secrets.restOperator.keyPem.reveal(),
-    keepAlive: true,
   });
+  const agent = new Agent({ secureContext, keepAlive: true });
   const { rest } = secrets.passwords;
   const request: PatroniClient['request'] = async (member, method, path, body, timeoutMs = defaultTimeoutMs) => {
     const address = member.host.address.includes(':') ? `[${member.host.address}]` : member.host.address;
@@ -96,7 +98,7 @@ export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): Patron
         Promise.all(cluster.members.map(async (m) => [m.name, await member(m, timeoutMs)] as const)),
         settings(timeoutMs),
       ]);
-      return { members: Object.fromEntries(facts), settings: found };
+      return { members: believeLeader(Object.fromEntries(facts)), settings: found };
     },
     putSettings: async (wanted) => {
       let last = 'no member answered';

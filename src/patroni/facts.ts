@@ -22,6 +22,8 @@ export interface ReachableMember {
   receivedBytes: number | null;
   /** This member is one of the standbys that an acknowledged commit waits for. */
   synchronous: boolean;
+  /** Of a leader: the standbys that its PostgreSQL counts as synchronous right now. */
+  commitWaitsFor?: string[];
   pendingRestart: boolean;
   paused: boolean;
   watchdogFailed: boolean;
@@ -48,6 +50,7 @@ export function parseMember(body: unknown): ReachableMember {
   const patroni = (answer.patroni ?? {}) as Record<string, unknown>;
   const state = textOf(answer.state) ?? 'unknown';
   const role = roleOf(textOf(answer.role), state);
+  const replication = Array.isArray(answer.replication) ? (answer.replication as Record<string, unknown>[]) : null;
   return {
     reachable: true,
     role,
@@ -57,6 +60,7 @@ export function parseMember(body: unknown): ReachableMember {
     positionBytes: numberOf(role === 'leader' ? xlog.location : xlog.replayed_location),
     receivedBytes: role === 'leader' ? null : numberOf(xlog.received_location),
     synchronous: answer.sync_standby === true || answer.quorum_standby === true,
+    ...(role === 'leader' && replication ? { commitWaitsFor: synchronousOf(replication) } : {}),
     pendingRestart: answer.pending_restart === true,
     paused: answer.pause === true,
     watchdogFailed: answer.watchdog_failed === true,
@@ -64,6 +68,27 @@ export function parseMember(body: unknown): ReachableMember {
     patroniVersion: textOf(patroni.version),
     postmasterStartedAt: textOf(answer.postmaster_start_time),
   };
+}
+
+/** Rows of pg_stat_replication. */
+function synchronousOf(replication: Record<string, unknown>[]): string[] {
+  return replication.flatMap(({ application_name: name, sync_state: state }) =>
+    typeof name === 'string' && (state === 'sync' || state === 'quorum') ? [name] : [],
+  );
+}
+
+/**
+ * The members' facts with a replica counted as synchronous if its leader's PostgreSQL does so: Patroni on the replica learns of it
+ * up to `loop_wait` later.
+ */
+export function believeLeader(members: Record<string, MemberFact>): Record<string, MemberFact> {
+  const waitedFor = findLeader({ members, settings: null })?.fact.commitWaitsFor ?? [];
+  return Object.fromEntries(
+    Object.entries(members).map(([name, fact]) => [
+      name,
+      fact.reachable && fact.role === 'replica' && waitedFor.includes(name) ? { ...fact, synchronous: true } : fact,
+    ]),
+  );
 }
 
 /** Patroni 4 says primary, Patroni 3 says master; a leader whose PostgreSQL does not run leads nothing. */

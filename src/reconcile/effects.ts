@@ -5,7 +5,14 @@ import { PgsError } from '../errors.js';
 import { ensureTenantAccess, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { gatherHostFacts } from '../host/gather.js';
-import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
+import {
+  believeLeader,
+  findLeader,
+  judgeRpo,
+  streamingReplicas,
+  type MemberFact,
+  type PatroniFacts,
+} from '../patroni/facts.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
@@ -132,7 +139,7 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
 /** What the members say, without the settings: asked again and again, each question costs the hosts a TLS handshake. */
 async function gatherMembers({ cluster, patroni }: OpenCluster): Promise<PatroniFacts> {
   const asked = cluster.members.map(async (m) => [m.name, await patroni.member(m, 1500)] as const);
-  return { members: Object.fromEntries(await Promise.all(asked)), settings: null };
+  return { members: believeLeader(Object.fromEntries(await Promise.all(asked))), settings: null };
 }
 
 async function checkUnit(session: Session, host: string, wanted: Extract<Condition, { kind: 'unit' }>): Promise<Seen> {

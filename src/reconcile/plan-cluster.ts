@@ -50,9 +50,11 @@ export function planCluster(input: PlanInput): Plan {
   ];
   const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
   const members = memberSteps(input, idsOf(access));
-  const routing = routingSteps(input);
   const bootstrap = bootstrapSteps(input, idsOf([...access, ...members]));
-  const changes = [...access, ...members, ...routing, ...bootstrap];
+  // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
+  const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
+  const routing = routingSteps(input, idsOf(first));
+  const changes = [...access, ...members, ...bootstrap, ...routing];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
   return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings };
 }
@@ -92,7 +94,7 @@ function dcsAccessStep(tenant: string): Step {
   };
 }
 
-function routingSteps({ cluster, secrets, facts }: PlanInput): Step[] {
+function routingSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
   return cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
@@ -102,7 +104,7 @@ function routingSteps({ cluster, secrets, facts }: PlanInput): Step[] {
       subject: `${cluster.tenant}-routing`,
       resources,
       facts: found,
-      needs: [],
+      needs,
     });
   });
 }

@@ -41,7 +41,7 @@ async function gatherRoutes(session: Session, { cluster }: OpenCluster): Promise
   const asked = cluster.entries.map(async (entry) => {
     const answer = await session.hosts
       .get(entry.name)
-      .run(showStat())
+      .run(showStat(cluster.tenant))
       .catch(() => null);
     return [entry.name, answer?.code === 0 ? parseRoutes(answer.stdout, cluster.tenant) : null] as const;
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  believeLeader,
   findLeader,
   judgeRpo,
   lagBytes,
@@ -123,5 +124,30 @@ describe('RPO 0', () => {
 
   test('is not what an asynchronous cluster promises', () => {
     expect(judgeRpo(factsOf([leader, replica]), 1, 'available')).toBe('asynchronous');
+  });
+});
+
+describe('the word of the leader', () => {
+  const waiting = parseMember({
+    state: 'running',
+    role: 'primary',
+    replication: [
+      { application_name: 'acme-2', state: 'streaming', sync_state: 'quorum' },
+      { application_name: 'acme-3', state: 'streaming', sync_state: 'async' },
+    ],
+  });
+
+  test('makes a replica synchronous that has not heard of it yet, and no other', () => {
+    const { members } = factsOf([waiting, { ...replica, synchronous: false }, { ...replica, synchronous: false }]);
+    expect(Object.values(believeLeader(members)).map((m) => m.reachable && m.synchronous)).toEqual([
+      false,
+      true,
+      false,
+    ]);
+  });
+
+  test('takes nothing back from a replica, and says nothing of one that does not answer', () => {
+    const { members } = factsOf([waiting, gone, replica]);
+    expect(believeLeader(members)).toEqual(members);
   });
 });

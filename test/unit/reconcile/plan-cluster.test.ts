@@ -83,11 +83,19 @@ describe('a new tenant', () => {
     }
   });
 
-  test('is routed on every host of the fleet, which waits for no member', () => {
+  test('is routed on every host of the fleet once a leader is there, and waits for nothing else', () => {
     const routing = planCluster(bare()).steps.filter((s) => s.id.includes('acme-routing'));
     expect(new Set(routing.map((s) => s.host))).toEqual(new Set(['h1', 'h2', 'h3', 'h4']));
-    for (const step of routing)
-      expect(step.needs.every((need) => need.startsWith(`${step.host}/acme-routing/`))).toBe(true);
+    for (const step of routing) {
+      const others = step.needs.filter((need) => !need.startsWith(`${step.host}/acme-routing/`));
+      expect(others.every((need) => need === 'acme/leader')).toBe(true);
+    }
+    expect(routing.some((step) => step.needs.includes('acme/leader'))).toBe(true);
+  });
+
+  test('that was made before is routed without waiting for a leader', () => {
+    const routing = planCluster({ ...bare(), phase: 'ready' }).steps.filter((s) => s.id.includes('acme-routing'));
+    expect(routing.flatMap((s) => s.needs)).not.toContain('acme/leader');
   });
 
   test('gets its steady timing after the bootstrap, is proven at the end, and only then is ready', () => {
