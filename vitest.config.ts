@@ -6,8 +6,8 @@ const oneAfterTheOther = { fileParallelism: false, testTimeout: 180_000, hookTim
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { test: { name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
+      { test: { name: 'golden', include: ['test/golden/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'convergence', include: ['test/convergence/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
