@@ -1,8 +1,8 @@
 // Promise 1 on real machines: at RPO 0 nothing that was acknowledged is lost, through a switchover, a crash and a power-off.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { judgeLedger, type LedgerVerdict } from '../../chaos/ledger.js';
-import { startWriter } from '../../chaos/writer.js';
+import { judgeLedger, type LedgerVerdict } from '../../../chaos/ledger.js';
+import { startWriter } from '../../../chaos/writer.js';
 import {
   addresses,
   destroyQuietly,
@@ -13,7 +13,7 @@ import {
   statusOf,
   until,
   untilHealthy,
-} from './machines.js';
+} from '../machines.js';
 
 const tenant = 'ledger';
 

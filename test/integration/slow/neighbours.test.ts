@@ -1,9 +1,9 @@
 // Promise on a shared fleet: a tenant that comes or goes is not felt by another one.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { judgeLedger } from '../../chaos/ledger.js';
-import { startWriter } from '../../chaos/writer.js';
-import { addresses, destroyQuietly, onOk, pgsOk, psqlOk, serviceClient, statusOf, until } from './machines.js';
+import { judgeLedger } from '../../../chaos/ledger.js';
+import { startWriter } from '../../../chaos/writer.js';
+import { addresses, destroyQuietly, onOk, pgsOk, psqlOk, serviceClient, statusOf, until } from '../machines.js';
 
 const tenant = 'quiet';
 const passers = ['loud', 'quiet-2'];
