@@ -55,12 +55,10 @@ export function fleetEndpoints(inventory: Inventory, etcd: FleetEtcd): DcsEndpoi
 }
 
 async function externalAccess(etcd: ExternalEtcd): Promise<DcsAccess> {
-  const [ca, cert, key, password] = await Promise.all([
-    readGiven('etcd.external.ca', etcd.caPath),
-    etcd.certPath ? readGiven('etcd.external.cert', etcd.certPath) : null,
-    etcd.keyPath ? readGiven('etcd.external.key', etcd.keyPath) : null,
-    readGiven('etcd.external.password_file', etcd.passwordPath),
-  ]);
+  const ca = await readGiven('etcd.external.ca', etcd.caPath);
+  const cert = etcd.certPath ? await readGiven('etcd.external.cert', etcd.certPath) : null;
+  const key = etcd.keyPath ? await readGiven('etcd.external.key', etcd.keyPath) : null;
+  const password = await readGiven('etcd.external.password_file', etcd.passwordPath);
   return {
     endpoints: etcd.endpoints.map((url) => ({ name: url.replace(/^https?:\/\//, ''), url, serverName: null })),
     caPem: ca,

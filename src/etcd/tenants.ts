@@ -115,8 +115,30 @@ export async function removeTenantAccess(dcs: Dcs, tenant: string): Promise<void
   if (permissions) await dcs.logins.removeRole(login);
 }
 
-export async function tenantKeysPresent(dcs: Dcs, tenant: string): Promise<boolean> {
-  return (await dcs.getPrefix(tenantKeyPrefix(tenant))).length > 0;
+export interface TenantKeys {
+  /** Something lies under the tenant's prefix. */
+  present: boolean;
+  /**
+   * What Patroni's members are to follow; null when there is nothing that can be read. Taken from etcd, since a member's REST
+   * answers GET /config from what it knew at its last loop.
+   */
+  settings: Record<string, unknown> | null;
+}
+
+export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKeys> {
+  const prefix = tenantKeyPrefix(tenant);
+  const found = await dcs.getPrefix(prefix);
+  const config = found.find(({ key }) => key === `${prefix}config`);
+  return { present: found.length > 0, settings: config ? parseSettings(config.value) : null };
+}
+
+function parseSettings(json: string): Record<string, unknown> | null {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Removes what the tenant's Patroni keeps in etcd; returns how many keys there were. */

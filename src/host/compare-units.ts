@@ -5,7 +5,7 @@ import { known } from './compare-resources.js';
 import type { ReachableHost, UnitFact } from './facts.js';
 import type { AbsentResource, FileResource, Resource, UnitResource } from './resource.js';
 import { contentHash } from './resource-rules.js';
-import { isFileOfUnit } from './unit-files.js';
+import { isFileOfUnit, unitFilePaths } from './unit-files.js';
 
 export interface UnitChange {
   verb: 'start' | 'restart' | 'reload' | 'stop';
@@ -51,11 +51,11 @@ export function unitDrift(
 ): { unitFiles: string[]; loads: string[] } {
   const found = facts.units[wanted.name];
   if (!found) return { unitFiles: [], loads: [] };
-  const stamped = Object.keys(found.loaded).length > 0;
+  const stamped = unitFilePaths(wanted.name).some((path) => found.loaded[path] !== undefined);
   const unitFiles = filesOf(resources).filter(({ path, content }) => {
     if (!isFileOfUnit(path, wanted.name)) return false;
     if (stamped) return found.loaded[path] !== contentHash(content);
-    // A unit that stamps nothing (a slice) tells only at the time of the change.
+    // A unit that stamps nothing (a slice) or lost its stamp tells only at the time of the change: it is not restarted on a guess.
     const onDisk = facts.paths[path];
     return found.needsDaemonReload || onDisk?.kind !== 'file' || onDisk.sha256 !== contentHash(content);
   });

@@ -81,24 +81,12 @@ export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): Patron
     }
   };
 
-  const settings = async (timeoutMs?: number): Promise<Record<string, unknown> | null> => {
-    const answers = cluster.members.map(async (m) => {
-      const answer = await request(m, 'GET', '/config', undefined, timeoutMs);
-      if (answer.status !== 200 || typeof answer.body !== 'object') throw new Error('no settings');
-      return answer.body as Record<string, unknown>;
-    });
-    return Promise.any(answers).catch(() => null);
-  };
-
   return {
     request,
     member,
     gather: async (timeoutMs) => {
-      const [facts, found] = await Promise.all([
-        Promise.all(cluster.members.map(async (m) => [m.name, await member(m, timeoutMs)] as const)),
-        settings(timeoutMs),
-      ]);
-      return { members: believeLeader(Object.fromEntries(facts)), settings: found };
+      const asked = cluster.members.map(async (m) => [m.name, await member(m, timeoutMs)] as const);
+      return { members: believeLeader(Object.fromEntries(await Promise.all(asked))) };
     },
     putSettings: async (wanted) => {
       let last = 'no member answered';

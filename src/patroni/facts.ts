@@ -35,8 +35,6 @@ export interface ReachableMember {
 
 export interface PatroniFacts {
   members: Record<string, MemberFact>;
-  /** The settings in the DCS as a member reports them; null when no member answers or there are none. */
-  settings: Record<string, unknown> | null;
 }
 
 /**
@@ -82,7 +80,7 @@ function synchronousOf(replication: Record<string, unknown>[]): string[] {
  * up to `loop_wait` later.
  */
 export function believeLeader(members: Record<string, MemberFact>): Record<string, MemberFact> {
-  const waitedFor = findLeader({ members, settings: null })?.fact.commitWaitsFor ?? [];
+  const waitedFor = findLeader({ members })?.fact.commitWaitsFor ?? [];
   return Object.fromEntries(
     Object.entries(members).map(([name, fact]) => [
       name,

@@ -38,7 +38,7 @@ export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: st
     throw new PgsError('endangers', { doing, found: 'Patroni is paused', hint: 'Resume it first.' });
   }
   const fit = streamingReplicas(facts).map((name) => ({ name, fact: facts.members[name] as ReachableMember }));
-  const allowed = facts.settings?.synchronous_mode ? fit.filter((m) => m.fact.synchronous) : fit;
+  const allowed = cluster.spec.rpoBytes === 0 ? fit.filter((m) => m.fact.synchronous) : fit;
   const candidates = allowed
     .filter((m) => (lagBytes(m.fact, leader.fact) ?? Infinity) <= candidateLagBytesMax)
     .filter((m) => wish === null || m.name === wish)

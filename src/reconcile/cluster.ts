@@ -2,7 +2,7 @@
 
 import { desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
-import { tenantAccessFacts, tenantKeysPresent } from '../etcd/tenants.js';
+import { tenantAccessFacts, readTenantKeys } from '../etcd/tenants.js';
 import { dcsAccess } from '../etcd/access.js';
 import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
@@ -111,9 +111,9 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     members,
     members.then((facts) => gatherSql(session, open, facts)),
     tenantAccessFacts(dcs, cluster.tenant),
-    tenantKeysPresent(dcs, cluster.tenant),
+    readTenantKeys(dcs, cluster.tenant),
   ]);
-  return { hosts, dcsAccess: access, dcsKeys: keys, patroni: patroniFacts, sql };
+  return { hosts, dcsAccess: access, dcsKeys: keys.present, settings: keys.settings, patroni: patroniFacts, sql };
 }
 
 async function gatherSql(session: Session, { cluster }: OpenCluster, facts: PatroniFacts): Promise<SqlFacts | null> {

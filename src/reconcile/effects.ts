@@ -2,17 +2,10 @@
 
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
-import { ensureTenantAccess, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
+import { ensureTenantAccess, readTenantKeys, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { gatherHostFacts } from '../host/gather.js';
-import {
-  believeLeader,
-  findLeader,
-  judgeRpo,
-  streamingReplicas,
-  type MemberFact,
-  type PatroniFacts,
-} from '../patroni/facts.js';
+import { findLeader, judgeRpo, streamingReplicas, type MemberFact } from '../patroni/facts.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
@@ -110,12 +103,12 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
     case 'unit':
       return checkUnit(session, host!, condition);
     case 'leader': {
-      const facts = await gatherMembers(open);
+      const facts = await open.patroni.gather(1500);
       const name = findLeader(facts)?.name;
       return { done: name !== undefined && name !== condition.otherThan, seen: describeMembers(facts.members) };
     }
     case 'streaming': {
-      const facts = await gatherMembers(open);
+      const facts = await open.patroni.gather(1500);
       const covered = !condition.covered || judgeRpo(facts, 0, 'available') === 'holds';
       return {
         done: covered && streamingReplicas(facts).length >= condition.replicas,
@@ -123,23 +116,14 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       };
     }
     case 'patroni-settings': {
-      const { settings } = await open.patroni.gather(1500);
-      return {
-        done: equal(settings, condition.config),
-        seen: settings ? 'the settings are still the old ones' : 'no member answers',
-      };
+      const { settings } = await readTenantKeys(await session.dcs(), condition.tenant);
+      return { done: equal(settings, condition.config), seen: 'the settings in the DCS are still the old ones' };
     }
     case 'proven':
       return checkProof(session, open, condition.leaveOut);
     case 'dcs-healthy':
       throw new PgsError('bug', { doing: 'checking a step', found: "a cluster's plan waits for the DCS" });
   }
-}
-
-/** What the members say, without the settings: asked again and again, each question costs the hosts a TLS handshake. */
-async function gatherMembers({ cluster, patroni }: OpenCluster): Promise<PatroniFacts> {
-  const asked = cluster.members.map(async (m) => [m.name, await patroni.member(m, 1500)] as const);
-  return { members: believeLeader(Object.fromEntries(await Promise.all(asked))), settings: null };
 }
 
 async function checkUnit(session: Session, host: string, wanted: Extract<Condition, { kind: 'unit' }>): Promise<Seen> {

@@ -24,6 +24,8 @@ export interface ClusterFacts {
   dcsAccess: TenantAccess;
   /** Something lies under the tenant's prefix in the DCS. */
   dcsKeys: boolean;
+  /** What the members are to follow, as the DCS has it; null when there is nothing yet. */
+  settings: Record<string, unknown> | null;
   patroni: PatroniFacts;
   /** Null when no leader could be asked. */
   sql: SqlFacts | null;
@@ -143,8 +145,7 @@ function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: st
     steps.push(streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader));
   }
   const settings = desiredDcsSettings(cluster);
-  if (!isUnknown(facts.patroni.settings, phase) && !equal(facts.patroni.settings, settings))
-    steps.push(settingsStep(cluster, settings, facts.patroni.settings, idsOf(steps)));
+  if (!equal(facts.settings, settings)) steps.push(settingsStep(cluster, settings, facts.settings, idsOf(steps)));
   return steps;
 }
 
@@ -152,18 +153,13 @@ function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: st
  * What a finished cluster did not answer is unknown, not absent: nothing is planned from it, and a warning says so. While a cluster
  * is made, no answer means that it is not there yet.
  */
-function isUnknown(found: object | null, phase: TenantPhase): boolean {
+function isUnknown(found: SqlFacts | null, phase: TenantPhase): boolean {
   return found === null && phase !== 'creating';
 }
 
 function unknownAnswers({ facts, phase }: PlanInput): string[] {
-  const asked: [string, object | null][] = [
-    ['the roles and databases', facts.sql],
-    ['the settings in the DCS', facts.patroni.settings],
-  ];
-  return asked.flatMap(([what, found]) =>
-    isUnknown(found, phase) ? [`${what} could not be looked at and are left as they are: no member answered`] : [],
-  );
+  if (!isUnknown(facts.sql, phase)) return [];
+  return ['the roles and databases could not be looked at and are left as they are: no leader answered'];
 }
 
 /** What the leader's roles and databases lack, in words. */

@@ -226,13 +226,7 @@ export class SimulatedPatroni {
       },
       gather: async () => {
         const members = cluster.members.map(async (m) => [m.name, await client.member(m)] as const);
-        const answers = cluster.members.map(async (m) => {
-          const answer = await request(m, 'GET', '/config');
-          if (answer.status !== 200) throw new Error('no settings');
-          return answer.body as Record<string, unknown>;
-        });
-        const settings = await Promise.any(answers).catch(() => null);
-        return { members: Object.fromEntries(await Promise.all(members)), settings };
+        return { members: Object.fromEntries(await Promise.all(members)) };
       },
       putSettings: async (wanted) => {
         for (const m of cluster.members) {
@@ -265,11 +259,7 @@ export class SimulatedPatroni {
     if (!running || portIn(running.config.restapi.listen) !== ports.rest) throw refuse('connection refused');
     if (running.tls['rest-ca.crt'] !== secrets.restCa.certPem) throw refuse('unknown certificate authority');
     const key = (name: string) => `/pgs/dcs/${tenant}/${name}`;
-    const settings = this.#dcs.keys.get(key('config'))?.value;
     if (method === 'GET' && path === '/patroni') return { status: 200, body: this.#memberBody(host, tenant) };
-    if (method === 'GET' && path === '/config') {
-      return settings === undefined ? { status: 502, body: '' } : { status: 200, body: JSON.parse(settings) };
-    }
     if (running.config.restapi.authentication.password !== secrets.passwords.rest.password.reveal()) {
       return { status: 401, body: 'no auth' };
     }

@@ -135,6 +135,12 @@ describe('a unit that should run', () => {
     expect(verbs(all, host({ unit: { loaded: { ...loadedAll, [unitFile.path]: 'older' } } }))).toEqual(['restart']);
   });
 
+  it('is reloaded, never restarted on a guess, when its stamp was lost, and is at peace afterwards', () => {
+    expect(verbs(all, host({ unit: { loaded: {} } }))).toEqual(['reload']);
+    const reloaded = { [config.path]: contentHash(config.content) };
+    expect(verbs(all, host({ unit: { loaded: reloaded } }))).toEqual([]);
+  });
+
   it('is left to another step when it says never', () => {
     const found = host({ unit: { loaded: {} } });
     expect(plan([config, unitFile, { ...unit, onChange: 'never' }], found)).toEqual([]);

@@ -38,7 +38,6 @@ const replica: ReachableMember = {
 const gone: MemberFact = { reachable: false, why: 'no answer' };
 const factsOf = (members: MemberFact[]): PatroniFacts => ({
   members: Object.fromEntries(members.map((m, i) => [`acme-${i + 1}`, m])),
-  settings: {},
 });
 
 describe('an answer of Patroni', () => {

@@ -31,8 +31,8 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
     dcsKeys: true,
     patroni: {
       members: Object.fromEntries(cluster.members.map((m, i) => [m.name, i === 0 ? leader() : replica()])),
-      settings: desiredDcsSettings(cluster),
     },
+    settings: desiredDcsSettings(cluster),
     sql: {
       roles: {
         [app.user]: sha256(reveal(secrets.appScram)),

@@ -54,7 +54,8 @@ describe('a new tenant', () => {
         hosts: Object.fromEntries(Object.keys(input.facts.hosts).map((name) => [name, newHost()])),
         dcsAccess: 'absent' as const,
         dcsKeys: false,
-        patroni: { members: { 'acme-1': unreachable, 'acme-2': unreachable, 'acme-3': unreachable }, settings: null },
+        patroni: { members: { 'acme-1': unreachable, 'acme-2': unreachable, 'acme-3': unreachable } },
+        settings: null,
         sql: null,
       },
     };
@@ -139,7 +140,7 @@ test('a secret file that differs is told as changed, and neither side of it is s
 
 test('a setting that differs in the DCS is shown with both values', () => {
   const input = wantedInput();
-  input.facts.patroni.settings = { ...input.facts.patroni.settings, loop_wait: 7, extra: true };
+  input.facts.settings = { ...input.facts.settings, loop_wait: 7, extra: true };
   const step = planCluster(input).steps.find((s) => s.id === 'acme/settings');
   expect(step!.diff).toEqual([
     { what: 'extra', before: 'true', after: '(not set)' },

@@ -25,7 +25,8 @@ function factsWith(listening: ListeningPort[], unit: 'active' | 'inactive' = 'ac
     hosts: { [host]: found },
     dcsAccess: 'right',
     dcsKeys: true,
-    patroni: { members: {}, settings: null },
+    settings: null,
+    patroni: { members: {} },
     sql: null,
   };
 }

@@ -16,7 +16,6 @@ function inputWith(members: Record<string, MemberFact> = {}, change: Partial<Sta
     phase: 'ready',
     patroni: {
       members: { 'acme-1': leader(), 'acme-2': replica({ positionBytes: 3000 }), 'acme-3': replica(), ...members },
-      settings: {},
     },
     routes: { h1: routes, h2: routes, h3: routes, h4: routes },
     plan: { subject: 'cluster acme', steps: [], warnings: [] },
