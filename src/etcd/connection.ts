@@ -14,17 +14,12 @@ import { EtcdMember, within } from './member.js';
 
 /** A call's limit unless it says otherwise; with the look at who answers, an error comes within 5 s. */
 export const callTimeoutMs = 3000;
-/**
- * For the first call, which finds nothing connected: three looks around and an election, so that the error of a fleet
- * without a quorum comes within 5 s on a slow machine too.
- */
-export const connectTimeoutMs = 2500;
+/** For the first call, which finds nothing connected: so that the error of a fleet without a quorum comes within 5 s. */
+export const connectTimeoutMs = 3500;
 /** How long a member may take to say its status. It answers from memory, without asking the others. */
 const statusTimeoutMs = 1000;
-/** The same for one of the looks around in search of a member. */
-const lookTimeoutMs = 700;
-/** How long a majority must be silent before no election is waited for: a restarting member is back sooner. */
-const silentMajorityMs = 1400;
+/** Between two questions to a member that follows no leader or refuses the connection. */
+const lookPauseMs = 150;
 
 export interface Call<T> {
   /** What it is for, as a phrase: "reading the record of tenant acme". */
@@ -48,7 +43,8 @@ export class EtcdConnection {
   readonly #authentication: 'required' | 'being-set-up';
   #identity: Identity = 'login';
   #chosen: EtcdMember | null = null;
-  #lastLook = { atMs: -Infinity, statuses: Promise.resolve<MemberStatus[]>([]) };
+  /** What the last search saw that found nobody. */
+  #lastLook: { atMs: number; statuses: MemberStatus[] } = { atMs: -Infinity, statuses: [] };
   #closed = false;
 
   constructor(access: DcsAccess, authentication: 'required' | 'being-set-up') {
@@ -153,26 +149,31 @@ export class EtcdConnection {
   }
 
   /**
-   * The first member to answer that follows a leader. Keeps asking, since an election takes a second or two; less long
-   * when too few answer for one.
+   * The first member to answer that follows a leader. Each is asked until the deadline, since an election takes a second or two
+   * and a busy machine as long for a first handshake.
    */
   async #choose(deadline: number): Promise<EtcdMember | null> {
-    const startedMs = performance.now();
-    while (Date.now() < deadline && !this.#closed) {
-      const looks = this.#members.map((member) => this.#statusOf(member, lookTimeoutMs));
-      this.#lastLook = { atMs: performance.now(), statuses: Promise.all(looks) };
-      const follows = looks.map(async (look, index) => {
-        const status = await look;
-        if (!status.answers || status.leaderId === null) throw new Error('not part of a quorum');
-        return this.#members[index]!;
-      });
-      const found = await Promise.any(follows).catch(() => null);
-      if (found) return (this.#chosen = found);
-      const silent = (await this.#lastLook.statuses).filter((status) => !status.answers).length;
-      if (silent * 2 >= looks.length && performance.now() - startedMs > silentMajorityMs) return null;
-      await sleep(150);
+    let search: 'on' | 'over' = 'on';
+    const seen = this.#members.map(async (member): Promise<{ member: EtcdMember; status: MemberStatus }> => {
+      for (;;) {
+        const status = await this.#statusOf(member, Math.max(0, deadline - Date.now()));
+        const follows = status.answers && status.leaderId !== null;
+        if (follows || search === 'over' || this.#closed || Date.now() + lookPauseMs >= deadline)
+          return { member, status };
+        await sleep(lookPauseMs);
+      }
+    });
+    const follow = seen.map(async (look) => {
+      const { member, status } = await look;
+      if (!status.answers || status.leaderId === null) throw new Error('not part of a quorum');
+      return member;
+    });
+    this.#chosen = await Promise.any(follow).catch(() => null);
+    search = 'over';
+    if (!this.#chosen) {
+      this.#lastLook = { atMs: performance.now(), statuses: (await Promise.all(seen)).map(({ status }) => status) };
     }
-    return null;
+    return this.#chosen;
   }
 
   #anonymousIfAllowed(doing: string): Identity {
@@ -196,7 +197,7 @@ export class EtcdConnection {
   async #explain(call: Call<unknown>, failure: Failure | null): Promise<PgsError> {
     // The last look of a search that found nobody is fresh; asking again would take another second.
     const { atMs, statuses: seen } = this.#lastLook;
-    const statuses = await (performance.now() - atMs < 1500 ? seen : this.statuses());
+    const statuses = performance.now() - atMs < 1500 ? seen : await this.statuses();
     const quorum = quorumOf(statuses);
     const reasons = statuses.filter((s) => !s.answers).map((s) => `${s.name} (${s.endpoint}): ${s.why}`);
     if (quorum.state === 'lost') {
