@@ -1,7 +1,7 @@
 // What HAProxy should be on an entry host: one process for the host, and one file per tenant in its configuration directory.
 
 import type { Resource } from '../src/host/resource.js';
-import { renderTemplate } from '../src/host/template.js';
+import { readTemplate, renderTemplate } from '../src/host/template.js';
 import { Secret } from '../src/secrets/secret.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
@@ -17,6 +17,8 @@ const globalFile = `${configDir}/00-pgs.cfg`;
 /** Only root and HAProxy itself can enter it. */
 export const runDir = '/run/pgs-haproxy';
 export const adminSocket = `${runDir}/admin.sock`;
+const masterSocket = `${runDir}/master.sock`;
+const reload = '/usr/local/lib/pgs/haproxy-reload';
 
 /** A replica further behind than this gets no reads from `replica` and `direct-ro`, bytes. */
 export const readLagBytesMax = 16 * 1024 * 1024;
@@ -43,6 +45,14 @@ export function desiredHaproxy(): Resource[] {
     },
     {
       kind: 'file',
+      path: reload,
+      owner: 'root',
+      group: 'root',
+      mode: '0755',
+      content: readTemplate('haproxy/reload.sh'),
+    },
+    {
+      kind: 'file',
       path: `/etc/systemd/system/${haproxyUnit}`,
       owner: 'root',
       group: 'root',
@@ -53,6 +63,8 @@ export function desiredHaproxy(): Resource[] {
         configDir,
         tlsDir,
         runName: 'pgs-haproxy',
+        masterSocket,
+        reload,
       }),
     },
   ];

@@ -43,6 +43,7 @@ export interface HostSnapshot {
 const baseDirectories = [
   '/etc',
   '/etc/systemd/system',
+  '/usr/local/lib/pgs',
   '/etc/default',
   '/run',
   '/run/pgs',
@@ -326,8 +327,11 @@ export class SimulatedHost implements HostAccess {
     if (verb === 'reload' && unit.active !== 'active') throw refuse(`${name} is not active, cannot reload.`);
     this.#change(`${verb} ${name}`);
     if (isUp(unit) && (verb === 'stop' || verb === 'restart')) this.onUnit(name, 'stop');
+    // As `templates/host/unit.sh` does: what somebody else started meanwhile is reloaded.
+    const joins =
+      verb === 'start' && unit.active === 'active' && /^ExecReload=/m.test(Object.values(unit.read).join('\n'));
     if (verb === 'stop') unit.active = 'inactive';
-    else if (verb === 'reload') {
+    else if (verb === 'reload' || joins) {
       const why = this.onUnit(name, 'reload');
       if (why) throw refuse(why);
       this.#stampReload(name);
@@ -360,9 +364,11 @@ export class SimulatedHost implements HostAccess {
     const lines = Object.values(this.#unit(name).read).join('\n').split('\n');
     return lines.flatMap((line) => {
       const words = line.startsWith(`${setting}=`) ? line.split(/\s+/) : [];
-      if (!words[0]?.endsWith('/stamp') || words[1] === '--commit') return [];
+      // What haproxy-reload stamps comes after the unit, the user and the socket.
+      const before = words[0]?.endsWith('/stamp') ? 2 : words[0]?.endsWith('/haproxy-reload') ? 4 : 0;
+      if (before === 0 || words[1] === '--commit') return [];
       const instance = /@(.*)\.[a-z]+$/.exec(name)?.[1] ?? '';
-      return words.slice(2).map((word) => word.replaceAll('%i', instance));
+      return words.slice(before).map((word) => word.replaceAll('%i', instance));
     });
   }
 

@@ -38,4 +38,11 @@ describe('five creates at once', () => {
     }
     for (const tenant of tenants) expect(await psqlOk(tenant, 'primary', 'SELECT name FROM whose')).toBe(tenant);
   });
+
+  test('and all five go at once', async () => {
+    const destroy = (tenant: string) => pgs(['cluster', 'destroy', tenant, '--purge-data', '--yes']);
+    const rans = await Promise.all(tenants.map(destroy));
+    expect(rans.flatMap((ran) => (ran.code === 0 ? [] : [ran.stderr]))).toEqual([]);
+    expect(await pgsJson(['cluster', 'list'])).toEqual({ clusters: [] });
+  });
 });
