@@ -64,8 +64,8 @@ async function nameOf(session: Session, { given }: CreateRequest): Promise<strin
 }
 
 /**
- * The record of a tenant that is there already: the same create again finishes or repairs it. Another spec, or one that is being
- * removed, is refused.
+ * The record of a tenant that is there already: the same create again finishes or repairs it, or takes over what a destroy kept.
+ * Another spec, or one that is being removed, is refused.
  */
 async function resume(session: Session, tenant: string, request: CreateRequest): Promise<TenantRecord | null> {
   const stored = await (await session.store()).getTenant(tenant);
@@ -78,7 +78,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
       hint: `Finish that first: \`pgs cluster destroy ${tenant}\`.`,
     });
   }
-  if (record.phase === 'retired') return revive(record, request);
+  if (record.phase === 'retired' && !request.reuseData) throw keptData(record);
   const wanted = completeSpec(
     { ...request.given, tenant },
     { ...record.spec, postgres: record.spec.postgres },
@@ -88,8 +88,11 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
   if (equal(wanted, record.spec)) return record;
   throw new PgsError('usage', {
     doing: `creating ${tenant}`,
-    found: `it is there already with another spec:\n${specDifferences(record.spec, wanted).join('\n')}`,
-    hint: `Change it with \`pgs cluster show ${tenant} -o yaml\` and \`pgs apply -f\`.`,
+    found: `${record.phase === 'retired' ? 'its data was kept' : 'it is there already'} with another spec:\n${specDifferences(record.spec, wanted).join('\n')}`,
+    hint:
+      record.phase === 'retired'
+        ? 'Leave the options out to take it over as it was; then change it with `pgs apply -f`.'
+        : `Change it with \`pgs cluster show ${tenant} -o yaml\` and \`pgs apply -f\`.`,
   });
 }
 
@@ -104,13 +107,9 @@ function refuseOtherHosts({ spec, allocation }: TenantRecord, { hosts }: CreateR
   });
 }
 
-function revive(record: TenantRecord, request: CreateRequest): TenantRecord {
+function keptData(record: TenantRecord): PgsError {
   const { tenant } = record.spec;
-  if (request.reuseData) {
-    refuseOtherHosts(record, request);
-    return record;
-  }
-  throw new PgsError('endangers', {
+  return new PgsError('endangers', {
     doing: `creating ${tenant}`,
     found: `data of an earlier ${tenant} is kept on ${record.allocation.members.map((m) => m.host).join(', ')}`,
     hint: `Take it over with --reuse-data, or remove it for good with \`pgs cluster destroy ${tenant} --purge-data\`.`,

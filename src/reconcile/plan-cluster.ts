@@ -97,16 +97,19 @@ function dcsAccessStep(tenant: string): Step {
 }
 
 function routingSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
+  const subject = `${cluster.tenant}-routing`;
+  const resources = [...desiredHaproxy(), ...desiredRouting(cluster, secrets)];
+  let restarted: string[] = [];
   return cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
-    const resources = [...desiredHaproxy(), ...desiredRouting(cluster, secrets)];
-    return planResources({
-      host: entry.name,
-      subject: `${cluster.tenant}-routing`,
-      resources,
-      facts: found,
-      needs,
+    const steps = planResources({ host: entry.name, subject, resources, facts: found, needs });
+    // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.
+    return steps.map((step) => {
+      if (step.action.kind !== 'unit' || step.action.verb !== 'restart') return step;
+      const after = restarted;
+      restarted = [step.id];
+      return { ...step, needs: [...step.needs, ...after] };
     });
   });
 }

@@ -92,6 +92,8 @@ describe('a tenant that is half removed', () => {
     const error = await refusal(fleet.run(create()));
     expect(error.code).toBe('endangers');
     expect(error.details.hint).toContain('--reuse-data');
+    const other = await refusal(fleet.run(create({ reuseData: true, given: { tenant, rto: 'fast' } })));
+    expect(other.details.found).toMatch(/data was kept with another spec:\nrto: "norm" there, "fast" asked for/);
     const kept = fleet.hosts.get('h1')!.paths.get('/var/lib/pgs/acme/data/system-id');
     await fleet.run(create({ reuseData: true }));
     expect(fleet.hosts.get('h1')!.paths.get('/var/lib/pgs/acme/data/system-id')).toEqual(kept);

@@ -123,6 +123,16 @@ describe('a new tenant', () => {
   });
 });
 
+test('a new unit file of HAProxy restarts one entry after the other', () => {
+  const input = wantedInput();
+  const unit = '/etc/systemd/system/pgs-haproxy.service';
+  for (const { name } of input.cluster.entries)
+    hostOf(input, name).units['pgs-haproxy.service']!.loaded[unit] = 'older';
+  const restarts = planCluster(input).steps.filter((s) => s.title === 'restart pgs-haproxy.service');
+  expect(restarts.map((s) => s.needs)).toEqual([[], ...restarts.slice(0, -1).map((s) => [s.id])]);
+  expect(restarts).toHaveLength(input.cluster.entries.length);
+});
+
 test('what was proven but not recorded is proven again and recorded', () => {
   const { steps } = planCluster({ ...wantedInput(), phase: 'creating' });
   expect(steps.map((s) => s.id)).toEqual(['acme/prove', 'acme/ready']);
