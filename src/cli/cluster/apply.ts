@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
-import { PgsError, exitCodePlanHasChanges } from '../../errors.js';
+import { PgsError, exitCodePlanHasChanges, exitCodes } from '../../errors.js';
 import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js';
 import { gatherCluster, openCluster, type OpenCluster } from '../../reconcile/cluster.js';
 import { createCluster, planCreate } from '../../reconcile/create.js';
@@ -25,6 +25,7 @@ async function showPlan(
   found.open.patroni.close();
   await terminal.result(planToJson(found.plan), () => describePlan(found.plan));
   if (hasChanges(found.plan)) process.exitCode = exitCodePlanHasChanges;
+  else if (found.plan.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
 }
 
 async function planFor(
@@ -59,6 +60,8 @@ export async function apply(
       { ...(planToJson(applied) as object), applied: true },
       () => `${applied.subject}: ${changes === 0 ? 'nothing to change' : `${changes} changes applied`}`,
     );
+    // What could not be looked at is not known to be as it should.
+    if (applied.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
   });
 }
 
