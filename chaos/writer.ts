@@ -10,7 +10,10 @@ export interface WriterOptions {
   /** Table with a column `key bigint`; it is the caller's to make. */
   table: string;
   intervalMs: number;
-  /** `session`: stays connected and connects again after an error. `each`: connects for each write. */
+  /**
+   * `session`: stays connected and connects again after an error; a write that is due while the one before waits for its answer is
+   * not sent. `each`: connects for each write, whatever the others wait for.
+   */
   kind: 'session' | 'each';
   /** First key; writers of one table need ranges of their own. */
   firstKey: number;
@@ -22,11 +25,15 @@ export interface Writer {
   stop(): Promise<LedgerEntry[]>;
 }
 
-/** A write is sent every `intervalMs`; one that finds the writer's connection busy or being opened waits its turn. */
+/** More writes than this do not wait at the same time: the machine of the client has a limit too. */
+const underWayMax = 500;
+
+/** A write is sent every `intervalMs`. */
 export function startWriter(options: WriterOptions): Writer {
   const entries: LedgerEntry[] = [];
   let nextKey = options.firstKey;
-  let queue: Promise<void> = Promise.resolve();
+  const underWay = new Set<Promise<void>>();
+  const room = options.kind === 'session' ? 1 : underWayMax;
   let session: pg.Client | null = null;
   let attempts = 0;
 
@@ -58,15 +65,15 @@ export function startWriter(options: WriterOptions): Writer {
   };
 
   const timer = setInterval(() => {
-    const key = nextKey++;
-    const sentMs = performance.now();
-    queue = queue.then(() => write(key, sentMs));
+    if (underWay.size >= room) return;
+    const writing = write(nextKey++, performance.now()).finally(() => underWay.delete(writing));
+    underWay.add(writing);
   }, options.intervalMs);
   return {
     entries,
     stop: async () => {
       clearInterval(timer);
-      await queue;
+      await Promise.all(underWay);
       await session?.end().catch(() => undefined);
       return entries;
     },

@@ -80,4 +80,4 @@ test('a leader that loses its power loses nothing that was acknowledged, and com
   await pgsOk(['sandbox', 'power', host, 'on']);
   const back = await untilHealthy(tenant);
   expect(back.members.find((m) => m.name === leader)!.role).not.toBe('leader');
-});
+}, 300_000);
