@@ -1,5 +1,5 @@
 // Imports point one way: cli -> reconcile -> components -> host, state, pki, secrets, inventory, topology.
-const components = '^(src/(etcd|patroni|postgres|sandbox)|haproxy|watchdog)/';
+const components = '^(src/(etcd|patroni|postgres|pgbouncer|sandbox)|haproxy|watchdog)/';
 module.exports = {
   forbidden: [
     {
@@ -22,7 +22,7 @@ module.exports = {
       from: { path: components },
       to: { path: '^src/reconcile/', pathNot: '^src/reconcile/step' },
     },
-    ...['src/etcd', 'src/patroni', 'src/postgres', 'src/sandbox', 'haproxy', 'watchdog'].map((component) => ({
+    ...['src/etcd', 'src/patroni', 'src/postgres', 'src/pgbouncer', 'src/sandbox', 'haproxy', 'watchdog'].map((component) => ({
       name: `component-${component.split('/').pop()}-stands-alone`,
       severity: 'error',
       from: { path: `^${component}/` },
@@ -33,7 +33,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/(host|state|pki|secrets|inventory|topology)/' },
       to: {
-        path: '^(src/(cli|reconcile|sandbox|patroni|postgres)|haproxy|watchdog|chaos)/',
+        path: '^(src/(cli|reconcile|sandbox|patroni|postgres|pgbouncer)|haproxy|watchdog|chaos)/',
         pathNot: '^src/reconcile/step',
       },
     },

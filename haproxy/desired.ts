@@ -1,11 +1,12 @@
 // What HAProxy should be on an entry host: one process for the host, and one file per tenant in its configuration directory.
 
 import type { Resource } from '../src/host/resource.js';
+import type { Host } from '../src/inventory/inventory.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
 import { Secret } from '../src/secrets/secret.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
-import { serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
-import { presets } from '../src/topology/presets.js';
+import { pooledServices, poolerPort, serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
+import { holdLimitMs, presets, type CheckTiming } from '../src/topology/presets.js';
 
 export const haproxyUnit = 'pgs-haproxy.service';
 
@@ -13,12 +14,16 @@ const user = 'pgs-haproxy';
 const own = { owner: user, group: user };
 const configDir = '/etc/pgs/haproxy/conf.d';
 const tlsDir = '/etc/pgs/haproxy/tls';
+const holdScript = '/etc/pgs/haproxy/hold.lua';
 const globalFile = `${configDir}/00-pgs.cfg`;
 /** Only root and HAProxy itself can enter it. */
 export const runDir = '/run/pgs-haproxy';
 export const adminSocket = `${runDir}/admin.sock`;
 const masterSocket = `${runDir}/master.sock`;
 const reload = '/usr/local/lib/pgs/haproxy-reload';
+
+/** Backends of the pooled services. */
+export const poolersOf = { primary: 'poolers', replica: 'replica-poolers' } as const;
 
 /** A replica further behind than this gets no reads from `replica` and `direct-ro`, bytes. */
 export const readLagBytesMax = 16 * 1024 * 1024;
@@ -35,12 +40,13 @@ export function desiredHaproxy(): Resource[] {
     { kind: 'directory', path: '/etc/pgs/haproxy', mode: '0700', ...own },
     { kind: 'directory', path: configDir, mode: '0700', ...own },
     { kind: 'directory', path: tlsDir, mode: '0700', ...own },
+    { kind: 'file', path: holdScript, mode: '0600', ...own, content: readTemplate('haproxy/hold.lua') },
     {
       kind: 'file',
       path: globalFile,
       mode: '0600',
       ...own,
-      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, runDir }),
+      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, holdScript }),
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', '{}'],
     },
     {
@@ -62,6 +68,7 @@ export function desiredHaproxy(): Resource[] {
         user,
         configDir,
         tlsDir,
+        holdScript,
         runName: 'pgs-haproxy',
         masterSocket,
         reload,
@@ -71,7 +78,7 @@ export function desiredHaproxy(): Resource[] {
 }
 
 /** A tenant's part of an entry host: its services and the certificate that HAProxy shows to Patroni's REST. */
-export function desiredRouting(cluster: Cluster, secrets: TenantSecrets): Resource[] {
+export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSecrets): Resource[] {
   const { tenant } = cluster;
   const client = `${tlsDir}/${tenant}-client.pem`;
   const ca = `${tlsDir}/${tenant}-ca.crt`;
@@ -84,7 +91,7 @@ export function desiredRouting(cluster: Cluster, secrets: TenantSecrets): Resour
       path: tenantFile(tenant),
       mode: '0600',
       ...own,
-      content: renderRouting(cluster, { client, ca }),
+      content: renderRouting(cluster, entry, { client, ca }),
       // One tenant's mistake must not keep the others from being reloaded: the file is tried beside the global one first.
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', globalFile, '-f', '{}'],
     },
@@ -93,7 +100,7 @@ export function desiredRouting(cluster: Cluster, secrets: TenantSecrets): Resour
       name: haproxyUnit,
       state: 'running',
       enabled: true,
-      loads: [globalFile, tenantFile(tenant), client, ca],
+      loads: [holdScript, globalFile, tenantFile(tenant), client, ca],
       onChange: 'reload',
     },
   ];
@@ -105,24 +112,50 @@ export function absentRouting(tenant: string): Resource[] {
   return gone.map((name) => ({ kind: 'absent', what: 'path', name, destructive: false }));
 }
 
-export function renderRouting(cluster: Cluster, tls: { client: string; ca: string }): string {
-  const { checks } = presets[cluster.spec.rto];
+export function renderRouting(cluster: Cluster, entry: Host, tls: { client: string; ca: string }): string {
+  const { tenant, ports, spec } = cluster;
+  const { checks } = presets[spec.rto];
+  const binds = serviceNames.map((name) => [name, bindAddress(cluster, servicePort(ports, name))] as const);
+  const limitMs = holdLimitMs(spec.rto);
   return renderTemplate('haproxy/tenant.cfg.eta', {
-    tenant: cluster.tenant,
+    tenant,
     readLagBytesMax,
-    defaultServer:
-      `  default-server inter ${checks.interMs}ms fastinter ${checks.changingMs}ms downinter ${checks.changingMs}ms` +
-      ` rise ${checks.rise} fall ${checks.fall} on-marked-down shutdown-sessions` +
-      ` check-ssl verify required ca-file ${tls.ca} crt ${tls.client}`,
-    rest: cluster.ports.rest,
-    postgres: cluster.ports.postgres,
-    services: serviceNames.map((name) => ({
-      name,
-      bind: bindAddress(cluster, servicePort(cluster.ports, name)),
-      readOnly: name === 'replica' || name === 'direct-ro',
-    })),
+    binds: Object.fromEntries(binds),
+    pooled: spec.pool !== 'off',
+    pools: pooledServices.map((service) => ({ backend: poolersOf[service], port: poolerPort(ports, service) })),
+    own: cluster.members.find((m) => m.host.name === entry.name)?.name ?? '',
+    hold: {
+      leader: holding(limitMs, 'pgs_hold_leader', [`${tenant}:leader`]),
+      any: holding(limitMs, 'pgs_hold_any', [`${tenant}:replicas`, `${tenant}:leader`]),
+    },
+    holdSocket: { leader: `unix@${runDir}/${tenant}.hold.sock`, any: `unix@${runDir}/${tenant}.hold-ro.sock` },
+    connecting: connecting(checks, limitMs),
+    timing: checkTiming(checks),
+    // Who follows is a matter of reads: half as many questions do, and each costs Patroni a handshake.
+    replicaTiming: checkTiming({ ...checks, interMs: checks.interMs * 2 }),
+    checkTls: `check-ssl verify required ca-file ${tls.ca} crt ${tls.client}`,
+    rest: ports.rest,
+    postgres: ports.postgres,
     members: cluster.members.map((m) => ({ name: m.name, host: m.host.name, address: m.host.address })),
   });
+}
+
+/** HAProxy's own word for the limit must be later than the script's, or the connection would go on to nobody. */
+function holding(limitMs: number, action: string, backends: string[]): string {
+  return [
+    `  tcp-request inspect-delay ${limitMs + 5000}ms`,
+    `  tcp-request content lua.${action} ${limitMs} ${backends.join(' ')}`,
+  ].join('\n');
+}
+
+/** A server that is about to be marked down is tried, briefly each time, until another one or the hold takes over. */
+function connecting(checks: CheckTiming, limitMs: number): string {
+  const triesMax = Math.ceil(limitMs / checks.connectMs);
+  return [`  timeout connect ${checks.connectMs}ms`, `  retries ${triesMax}`].join('\n');
+}
+
+function checkTiming({ interMs, changingMs, rise, fall }: CheckTiming): string {
+  return `inter ${interMs}ms fastinter ${changingMs}ms downinter ${changingMs}ms rise ${rise} fall ${fall}`;
 }
 
 /** All addresses of the host; both families only in a fleet that has IPv6, since a kernel without it refuses the bind. */

@@ -5,7 +5,8 @@ import type { Resource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
-import type { Cluster, PlacedMember } from '../topology/cluster.js';
+import { poolerRole } from '../topology/accounts.js';
+import { tenantSlice, type Cluster, type PlacedMember } from '../topology/cluster.js';
 import { bootstrapTiming, presets, type PatroniTiming } from '../topology/presets.js';
 import { deriveSettings } from '../topology/settings.js';
 
@@ -27,11 +28,6 @@ export function binDir(major: number): string {
 
 export function patroniUnit(tenant: string): string {
   return `pgs-patroni@${tenant}.service`;
-}
-
-/** The tenant's slice; systemd reads a dash in a slice's name as a parent, so it is escaped: acme must not hold acme-co. */
-export function tenantSlice(tenant: string): string {
-  return `pgs-${tenant.replaceAll('-', '\\x2d')}.slice`;
 }
 
 export function desiredPatroni(
@@ -215,9 +211,9 @@ export function renderPatroniConfig(
  */
 function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
   const { replication, rewind, probe } = secrets.passwords;
-  const fromMembers = (database: string, user: string) =>
+  const fromMembers = (database: string, user: string, method = 'scram-sha-256') =>
     cluster.members.map(
-      (m) => `hostssl ${database} ${user} ${m.host.address}/${m.host.address.includes(':') ? 128 : 32} scram-sha-256`,
+      (m) => `hostssl ${database} ${user} ${m.host.address}/${m.host.address.includes(':') ? 128 : 32} ${method}`,
     );
   return [
     'local all postgres peer map=pgs',
@@ -225,7 +221,9 @@ function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
     `local replication ${replication.user} scram-sha-256`,
     ...fromMembers('replication', replication.user),
     ...fromMembers('postgres', rewind.user),
-    `host all postgres,${replication.user},${rewind.user} all reject`,
+    // The poolers ask for verifiers with a certificate, so that no password of theirs lies anywhere.
+    ...fromMembers('all', poolerRole, 'cert'),
+    `host all postgres,${replication.user},${rewind.user},${poolerRole} all reject`,
     'host replication all all reject',
     `hostssl postgres ${probe.user} all scram-sha-256`,
     `host all ${probe.user} all reject`,

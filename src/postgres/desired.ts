@@ -3,15 +3,16 @@
 import { escapeLiteral } from 'pg';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import { asksInOneDatabase, lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 
 /** The database and its owner that applications use; the names are CloudNativePG's. */
 export const appDatabase = 'app';
 
 /**
- * Makes what is missing and mends what differs: the role `app`, its database, and the role by which pgs probes the services.
- * Passwords arrive as SCRAM verifiers, so the server never sees one and cannot log it.
+ * Makes what is missing and mends what differs: the role `app`, its database, the role by which pgs probes the services, and what the
+ * poolers ask. Passwords arrive as SCRAM verifiers, so the server never sees one and cannot log it.
  */
-export function desiredSql(secrets: TenantSecrets): Secret {
+export function desiredSql(secrets: TenantSecrets, postgresMajor: number): Secret {
   const { app, probe } = secrets.passwords;
   return new Secret(
     [
@@ -24,8 +25,40 @@ export function desiredSql(secrets: TenantSecrets): Secret {
       `CREATE SCHEMA IF NOT EXISTS pgs AUTHORIZATION ${probe.user};`,
       'CREATE TABLE IF NOT EXISTS pgs.proof (id uuid PRIMARY KEY, entry text NOT NULL, at timestamptz NOT NULL DEFAULT now());',
       `ALTER TABLE pgs.proof OWNER TO ${probe.user};`,
+      ...lookupRoles(),
+      ...lookup(secrets),
+      ...(asksInOneDatabase(postgresMajor)
+        ? []
+        : [appDatabase, 'template1'].flatMap((database) => [`\\connect ${database}`, ...lookup(secrets)])),
     ].join('\n'),
   );
+}
+
+/** The pooler logs in by certificate: a password, even one that somebody gave it, is taken away. */
+function lookupRoles(): string[] {
+  return [
+    `SELECT 'CREATE ROLE ${lookupRole} NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${lookupRole}') \\gexec`,
+    `SELECT 'CREATE ROLE ${poolerRole} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${poolerRole}') \\gexec`,
+    `ALTER ROLE ${poolerRole} LOGIN PASSWORD NULL;`,
+  ];
+}
+
+/**
+ * Reading verifiers takes a right on pg_authid. It is given to a role that cannot log in, on the columns that are needed; the pooler may
+ * only run this function, one name at a time. Superusers, replication and pgs's own roles cannot come through the pooler, except the probe.
+ */
+function lookup({ passwords }: TenantSecrets): string[] {
+  const [schema] = lookupFunction.split('.');
+  const kept = [passwords.rewind.user, passwords.replication.user, poolerRole].map(escapeLiteral).join(', ');
+  return [
+    `GRANT SELECT (rolname, rolpassword, rolcanlogin, rolsuper, rolreplication, rolvaliduntil) ON pg_catalog.pg_authid TO ${lookupRole};`,
+    `CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${lookupRole};`,
+    `CREATE OR REPLACE FUNCTION ${lookupFunction}(wanted text) RETURNS TABLE (name text, verifier text) LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$ SELECT rolname::text, rolpassword FROM pg_catalog.pg_authid WHERE rolname = wanted AND rolcanlogin AND NOT rolsuper AND NOT rolreplication AND (rolvaliduntil IS NULL OR rolvaliduntil > now()) AND rolname NOT IN (${kept}) $body$;`,
+    `ALTER FUNCTION ${lookupFunction}(text) OWNER TO ${lookupRole};`,
+    `REVOKE ALL ON FUNCTION ${lookupFunction}(text) FROM PUBLIC;`,
+    `GRANT USAGE ON SCHEMA ${schema} TO ${poolerRole};`,
+    `GRANT EXECUTE ON FUNCTION ${lookupFunction}(text) TO ${poolerRole};`,
+  ];
 }
 
 function role(name: string, verifier: string): string[] {
@@ -41,10 +74,13 @@ export interface SqlFacts {
   roles: Record<string, string>;
   databases: Record<string, { owner: string; publicMayConnect: boolean }>;
   proofOwner: string | null;
+  /** Owner of the function that poolers ask. */
+  lookupOwner: string | null;
 }
 
 export const sqlFactsQuery = `SELECT json_build_object(
   'roles', (SELECT coalesce(json_object_agg(rolname, coalesce(encode(sha256(rolpassword::bytea), 'hex'), '')), '{}') FROM pg_authid WHERE rolcanlogin),
   'databases', (SELECT json_object_agg(datname, json_build_object('owner', pg_get_userbyid(datdba),
      'publicMayConnect', has_database_privilege('public', oid, 'CONNECT'))) FROM pg_database),
-  'proofOwner', (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('pgs.proof')))`;
+  'proofOwner', (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('pgs.proof')),
+  'lookupOwner', (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = to_regprocedure('${lookupFunction}(text)')))`;

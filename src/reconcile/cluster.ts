@@ -8,7 +8,7 @@ import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
 import type { Resource } from '../host/resource.js';
 import type { PatroniClient } from '../patroni/client.js';
-import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
+import type { DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, type PatroniFacts } from '../patroni/facts.js';
 import { gatherSqlFacts } from '../postgres/client.js';
 import type { SqlFacts } from '../postgres/desired.js';
@@ -21,6 +21,7 @@ import {
 import type { TenantLock } from '../state/lock.js';
 import { layOutCluster, type Cluster } from '../topology/cluster.js';
 import type { TenantRecord } from '../topology/tenant.js';
+import { absentMember, desiredMember } from './member.js';
 import type { ClusterFacts } from './plan-cluster.js';
 import type { Session } from './session.js';
 
@@ -130,8 +131,8 @@ async function gatherHosts(
     const member = cluster.members.find((m) => m.host.name === entry.name);
     const resources: Resource[] = [
       ...desiredHaproxy(),
-      ...desiredRouting(cluster, secrets),
-      ...(member ? [...desiredPatroni(cluster, member, secrets, dcs), ...absentPatroni(cluster, true)] : []),
+      ...desiredRouting(cluster, entry, secrets),
+      ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...absentMember(cluster, true)] : []),
     ];
     return [
       entry.name,

@@ -54,7 +54,13 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
       return;
     case 'sql': {
       const host = await leaderHost(open, timeoutMs / 2);
-      await runSuperuserSql(session.hosts.get(host), cluster, step.title, desiredSql(secrets), timeoutMs);
+      await runSuperuserSql(
+        session.hosts.get(host),
+        cluster,
+        step.title,
+        desiredSql(secrets, cluster.spec.postgres),
+        timeoutMs,
+      );
       return;
     }
     case 'record-phase': {

@@ -8,14 +8,17 @@ import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
 import { planResources } from '../host/plan-resources.js';
-import { absentPatroni, desiredDcsSettings, patroniUnit, type DcsEndpoints } from '../patroni/desired.js';
+import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
+import { absentPgbouncer } from '../pgbouncer/desired.js';
 import { appDatabase, type SqlFacts } from '../postgres/desired.js';
 import { reveal } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 import type { Cluster } from '../topology/cluster.js';
 import type { TenantPhase } from '../topology/tenant.js';
-import { expectedReplicas, memberSteps, streamingStep } from './plan-members.js';
+import { absentMember } from './member.js';
+import { expectedReplicas, memberSteps, restartInTurn, streamingStep } from './plan-members.js';
 import { blankStep, type Condition, type Plan, type Step } from './step.js';
 
 export interface ClusterFacts {
@@ -55,8 +58,10 @@ export function planCluster(input: PlanInput): Plan {
   const bootstrap = bootstrapSteps(input, idsOf([...access, ...members]));
   // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
-  const routing = routingSteps(input, idsOf(first));
-  const changes = [...access, ...members, ...bootstrap, ...routing];
+  const pooling = input.phase === 'creating' ? [] : poolingSteps(members, bootstrap);
+  const routing = routingSteps(input, idsOf([...first, ...pooling]));
+  const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
+  const changes = [...access, ...members, ...bootstrap, ...routing, ...unpooled];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
   return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings };
 }
@@ -98,19 +103,29 @@ function dcsAccessStep(tenant: string): Step {
 
 function routingSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
   const subject = `${cluster.tenant}-routing`;
-  const resources = [...desiredHaproxy(), ...desiredRouting(cluster, secrets)];
-  let restarted: string[] = [];
-  return cluster.entries.flatMap((entry) => {
+  const steps = cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
-    const steps = planResources({ host: entry.name, subject, resources, facts: found, needs });
-    // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.
-    return steps.map((step) => {
-      if (step.action.kind !== 'unit' || step.action.verb !== 'restart') return step;
-      const after = restarted;
-      restarted = [step.id];
-      return { ...step, needs: [...step.needs, ...after] };
-    });
+    const resources = [...desiredHaproxy(), ...desiredRouting(cluster, entry, secrets)];
+    return planResources({ host: entry.name, subject, resources, facts: found, needs });
+  });
+  // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.
+  return restartInTurn(steps, (unit) => unit === haproxyUnit);
+}
+
+/** What must be there before an entry leads clients of a running cluster to poolers that are new. */
+function poolingSteps(members: Step[], bootstrap: Step[]): Step[] {
+  const starts = members.filter(({ action }) => action.kind === 'unit' && action.unit.startsWith('pgs-pgbouncer'));
+  return [...starts, ...bootstrap.filter(({ action }) => action.kind === 'sql')];
+}
+
+/** Poolers that are not wanted any more go once no entry leads to them. */
+function unpoolSteps({ cluster, facts }: PlanInput, needs: string[]): Step[] {
+  return cluster.members.flatMap(({ host }) => {
+    const found = facts.hosts[host.name];
+    if (!found?.reachable) return [];
+    const subject = `${cluster.tenant}-poolers`;
+    return planResources({ host: host.name, subject, resources: absentPgbouncer(cluster), facts: found, needs });
   });
 }
 
@@ -178,6 +193,7 @@ function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[
     return stored === sha256(reveal(verifier)) ? [] : [`role ${name} has another password`];
   });
   const database = found.databases[appDatabase];
+  const pooler = found.roles[poolerRole];
   return [
     ...roles,
     ...(database ? [] : [`database ${appDatabase} is not there`]),
@@ -185,6 +201,9 @@ function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[
     ...(found.proofOwner === secrets.passwords.probe.user
       ? []
       : ['the table that pgs proves services with is not there']),
+    ...(pooler === undefined ? [`role ${poolerRole} is not there`] : []),
+    ...(pooler ? [`role ${poolerRole} has a password`] : []),
+    ...(found.lookupOwner === lookupRole ? [] : [`the function ${lookupFunction} that poolers ask is not there`]),
   ];
 }
 
@@ -278,7 +297,7 @@ export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
   for (const entry of cluster.entries) steps.push(...unrouteSteps(cluster, entry.name, facts.hosts[entry.name]!));
   const unrouted = idsOf(steps);
   for (const { host } of cluster.members) {
-    const resources = absentPatroni(cluster, purgeData);
+    const resources = absentMember(cluster, purgeData);
     steps.push(
       ...planResources({
         host: host.name,
@@ -334,9 +353,4 @@ function unrouteSteps(cluster: Cluster, host: string, facts: HostFacts): Step[] 
 
 function unloaded(paths: string[]): Condition {
   return { kind: 'unit', unit: haproxyUnit, active: true, loaded: Object.fromEntries(paths.map((path) => [path, ''])) };
-}
-
-/** What has to be looked at on a host to plan a tenant. */
-export function wantedFacts(cluster: Cluster): { users: string[]; units: string[] } {
-  return { users: [cluster.osUser, 'pgs-haproxy'], units: [patroniUnit(cluster.tenant), haproxyUnit] };
 }

@@ -1,10 +1,11 @@
 // The members' part of a plan: their files, and starts and restarts in the order that keeps the cluster serving. Pure.
 
 import { planResources } from '../host/plan-resources.js';
-import { desiredPatroni } from '../patroni/desired.js';
+import { patroniUnit } from '../patroni/desired.js';
 import { findLeader, streamingReplicas } from '../patroni/facts.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
 import type { ClusterFacts, PlanInput } from './plan-cluster.js';
+import { desiredMember } from './member.js';
 import { blankStep, type Step } from './step.js';
 
 /** A replica copies the whole database first; a leader's restart replays what was not checkpointed. */
@@ -23,14 +24,16 @@ interface Restart {
 export function memberSteps(input: PlanInput, needs: string[]): Step[] {
   const { cluster, facts } = input;
   const leader = findLeader(facts.patroni)?.name;
-  const steps: Step[] = [];
+  const planned: Step[] = [];
   const restarts: Restart[] = [];
   for (const member of cluster.members) {
     for (const step of stepsOf(member, input, needs)) {
-      if (mayDisturb(step, member, facts)) restarts.push({ member, step });
-      else steps.push(step);
+      if (mayDisturb(step, member, input)) restarts.push({ member, step });
+      else planned.push(step);
     }
   }
+  // A pooler's clients find the other poolers up.
+  const steps = restartInTurn(planned, (unit) => unit !== patroniUnit(cluster.tenant));
   if (restarts.length === 0) return steps;
   const leaderLast = restarts.sort((a, b) => Number(a.member.name === leader) - Number(b.member.name === leader));
   return [...steps, ...oneAtATime(cluster, facts, leaderLast, steps)];
@@ -40,12 +43,25 @@ function stepsOf(member: PlacedMember, { cluster, secrets, dcs, facts }: PlanInp
   const host = member.host.name;
   const found = facts.hosts[host];
   if (!found?.reachable) return [];
-  const resources = desiredPatroni(cluster, member, secrets, dcs);
+  const resources = desiredMember(cluster, member, secrets, dcs);
   return planResources({ host, subject: cluster.tenant, resources, facts: found, needs });
 }
 
-function mayDisturb(step: Step, member: PlacedMember, facts: ClusterFacts): boolean {
-  return step.action.kind === 'unit' && step.action.verb === 'restart' && serves(member, facts);
+function mayDisturb({ action }: Step, member: PlacedMember, { cluster, facts }: PlanInput): boolean {
+  const restarts = action.kind === 'unit' && action.verb === 'restart' && action.unit === patroniUnit(cluster.tenant);
+  return restarts && serves(member, facts);
+}
+
+/** Lets units of a kind restart one after the other: what they serve goes on through the others. */
+export function restartInTurn(steps: Step[], isOne: (unit: string) => boolean): Step[] {
+  let turn: string[] = [];
+  return steps.map((step) => {
+    const { action } = step;
+    if (action.kind !== 'unit' || action.verb !== 'restart' || !isOne(action.unit)) return step;
+    const waiting = { ...step, needs: [...step.needs, ...turn] };
+    turn = [step.id];
+    return waiting;
+  });
 }
 
 function serves({ name }: PlacedMember, { patroni }: ClusterFacts): boolean {

@@ -50,6 +50,8 @@ function ownPorts({ tenant, ports, members }: Cluster, host: string): OwnPort[] 
   return [
     ...services,
     { port: ports.postgres, what: `PostgreSQL of ${member.name}`, processes: /^postgres$/ },
+    { port: ports.pooler, what: `PgBouncer of ${member.name}`, processes: /^pgbouncer$/ },
+    { port: ports.poolerReplica, what: `PgBouncer of ${member.name}`, processes: /^pgbouncer$/ },
     { port: ports.rest, what: `Patroni's REST of ${member.name}`, processes: /^(patroni|python)/ },
   ];
 }

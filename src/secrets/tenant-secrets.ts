@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import type { Host, Inventory } from '../inventory/inventory.js';
 import type { CertificateRequest } from '../pki/authority.js';
+import { poolerRole } from '../topology/accounts.js';
 import type { FleetKey } from './fleet-key.js';
 import type { FleetSecrets } from './fleet-secrets.js';
 import { generatePassword, scramVerifier } from './password.js';
@@ -40,9 +41,14 @@ const tenantSecretsShape = z.strictObject({
   restChecks: issuedShape,
   /** pgs itself as a client of the members' REST API. */
   restOperator: issuedShape,
+  /** The poolers as clients of PostgreSQL; the CN is their role. */
+  pooler: issuedShape,
 });
+/** What was stored before there were poolers lacks theirs; `ensureTenantSecrets` completes it. */
+const storedShape = tenantSecretsShape.partial({ pooler: true });
 
 export type TenantSecrets = z.output<typeof tenantSecretsShape>;
+export type StoredTenantSecrets = z.output<typeof storedShape>;
 export type MemberCertificates = z.output<typeof memberShape>;
 
 /**
@@ -54,7 +60,7 @@ export async function ensureTenantSecrets(
   memberHosts: Host[],
   inventory: Pick<Inventory, 'domain' | 'hosts'>,
   fleetSecrets: Pick<FleetSecrets, 'etcdClientCa'>,
-  existing: TenantSecrets | null,
+  existing: StoredTenantSecrets | null,
   now: Date,
 ): Promise<TenantSecrets> {
   const base = existing ?? (await newTenantSecrets(tenant, now));
@@ -71,11 +77,14 @@ export async function ensureTenantSecrets(
   const clients = {
     restChecks: await keepOrIssue(base.restChecks, base.restCa, clientRequest(tenant, 'haproxy'), now),
     restOperator: await keepOrIssue(base.restOperator, base.restCa, clientRequest(tenant, 'operator'), now),
+    pooler: await keepOrIssue(base.pooler, base.sqlCa, clientRequest(tenant, poolerRole), now),
   };
   // Compared first, so that an unchanged map of certificates stays the same object as well.
   const kept = isSame(base.certificates, certificates) ? base.certificates : certificates;
   const complete: TenantSecrets = { ...base, ...clients, certificates: kept };
-  return existing !== null && isSame(existing, complete) ? existing : complete;
+  return existing?.pooler !== undefined && isSame<StoredTenantSecrets>(existing, complete)
+    ? (existing as TenantSecrets)
+    : complete;
 }
 
 export function sealTenantSecrets(key: FleetKey, tenant: string, secrets: TenantSecrets): string {
@@ -83,8 +92,8 @@ export function sealTenantSecrets(key: FleetKey, tenant: string, secrets: Tenant
 }
 
 /** @throws PgsError `configuration` if the key is wrong, or the text was changed or is another tenant's */
-export function unsealTenantSecrets(key: FleetKey, tenant: string, sealed: string): TenantSecrets {
-  return decodeSecrets(tenantSecretsShape, unseal(key, sealed, contextOf(tenant)), `of tenant ${tenant}`);
+export function unsealTenantSecrets(key: FleetKey, tenant: string, sealed: string): StoredTenantSecrets {
+  return decodeSecrets(storedShape, unseal(key, sealed, contextOf(tenant)), `of tenant ${tenant}`);
 }
 
 function contextOf(tenant: string): string {
@@ -96,9 +105,10 @@ async function newTenantSecrets(tenant: string, now: Date): Promise<TenantSecret
   const restCa = await createAuthority(`${tenant} rest`, undefined, now);
   const login = (user: string) => ({ user, password: generatePassword() });
   const [app, probe] = [login('app'), login('pgs_probe')];
+  const sqlCa = await createAuthority(`${tenant} sql`, undefined, now);
   return {
     restCa,
-    sqlCa: await createAuthority(`${tenant} sql`, undefined, now),
+    sqlCa,
     passwords: {
       rest: login('pgs'),
       etcd: login(`pgs-${tenant}`),
@@ -112,6 +122,7 @@ async function newTenantSecrets(tenant: string, now: Date): Promise<TenantSecret
     certificates: {},
     restChecks: await issueCertificate(restCa, clientRequest(tenant, 'haproxy'), now),
     restOperator: await issueCertificate(restCa, clientRequest(tenant, 'operator'), now),
+    pooler: await issueCertificate(sqlCa, clientRequest(tenant, poolerRole), now),
   };
 }
 

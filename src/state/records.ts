@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { rtoPresetNames } from '../topology/presets.js';
-import type { TenantRecord } from '../topology/tenant.js';
+import { poolModes, type TenantRecord } from '../topology/tenant.js';
 
 /** Newest version of `TenantRecord` that this pgs writes and reads. */
 const recordVersion = 1;
@@ -17,6 +17,8 @@ const spec = z.strictObject({
   rpoBytes: z.number().int(),
   durability: z.enum(['available', 'strict']),
   watchdog: z.enum(['required', 'automatic', 'off']),
+  // Tenants from before there was a pooler go without: transaction pooling would surprise a client that keeps state in its session.
+  pool: z.enum(poolModes).default('off'),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 

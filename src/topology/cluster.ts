@@ -32,6 +32,7 @@ export interface TenantPorts {
   postgres: number;
   rest: number;
   pooler: number;
+  poolerReplica: number;
 }
 
 export interface TenantPaths {
@@ -48,6 +49,14 @@ export interface TenantPaths {
 export const serviceNames = ['primary', 'replica', 'direct', 'direct-ro'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+/** The services that go through PgBouncer, unless the tenant has none. */
+export const pooledServices = ['primary', 'replica'] as const;
+export type PooledService = (typeof pooledServices)[number];
+
+export function poolerPort(ports: TenantPorts, service: PooledService): number {
+  return service === 'primary' ? ports.pooler : ports.poolerReplica;
+}
+
 /** Ports that a tenant takes from the range of pgs.yaml. */
 export const portsPerTenant = 10;
 
@@ -61,6 +70,7 @@ export function portsOf(slot: number, range: { from: number }): TenantPorts {
     postgres: base + 4,
     rest: base + 5,
     pooler: base + 6,
+    poolerReplica: base + 7,
   };
 }
 
@@ -78,6 +88,11 @@ export function pathsOf(tenant: string): TenantPaths {
     patroniConfig: `${config}/patroni.yml`,
     run: `/run/pgs/${tenant}`,
   };
+}
+
+/** The tenant's slice; systemd reads a dash in a slice's name as a parent, so it is escaped: acme must not hold acme-co. */
+export function tenantSlice(tenant: string): string {
+  return `pgs-${tenant.replaceAll('-', '\\x2d')}.slice`;
 }
 
 export function osUserOf(tenant: string): string {

@@ -15,6 +15,8 @@ export interface CheckTiming {
   interMs: number;
   /** Between checks while its state is changing or it is down. */
   changingMs: number;
+  /** For one try to connect to a member, and between two tries. */
+  connectMs: number;
   rise: number;
   fall: number;
 }
@@ -27,21 +29,29 @@ export interface Preset {
 export const presets: Record<RtoPreset, Preset> = {
   fast: {
     patroni: { ttlS: 20, loopWaitS: 2, retryTimeoutS: 8 },
-    checks: { interMs: 500, changingMs: 250, rise: 1, fall: 2 },
+    checks: { interMs: 500, connectMs: 250, changingMs: 250, rise: 1, fall: 2 },
   },
   norm: {
     patroni: { ttlS: 30, loopWaitS: 5, retryTimeoutS: 10 },
-    checks: { interMs: 1000, changingMs: 500, rise: 1, fall: 3 },
+    checks: { interMs: 1000, connectMs: 500, changingMs: 500, rise: 1, fall: 3 },
   },
   safe: {
     patroni: { ttlS: 60, loopWaitS: 10, retryTimeoutS: 20 },
-    checks: { interMs: 2000, changingMs: 1000, rise: 2, fall: 3 },
+    checks: { interMs: 2000, connectMs: 1000, changingMs: 1000, rise: 2, fall: 3 },
   },
   wide: {
     patroni: { ttlS: 120, loopWaitS: 20, retryTimeoutS: 30 },
-    checks: { interMs: 4000, changingMs: 2000, rise: 2, fall: 3 },
+    checks: { interMs: 4000, connectMs: 2000, changingMs: 2000, rise: 2, fall: 3 },
   },
 };
+
+/**
+ * How long a connection is held while no member can take it, milliseconds: until a leader's lease has run out and another member
+ * leads, and half as long again.
+ */
+export function holdLimitMs(rto: RtoPreset): number {
+  return presets[rto].patroni.ttlS * 1500;
+}
 
 /**
  * Timing while a cluster is being made: the smallest values that Patroni takes. A create with Patroni's defaults waits

@@ -56,6 +56,12 @@ export function deriveSettings(allocation: Pick<Allocation, 'memoryMiB' | 'cores
   };
 }
 
+/** Connections that PostgreSQL takes in all. */
+export function maxConnectionsOf(spec: Pick<TenantSpec, 'settings'>): number {
+  const given = Number(spec.settings['max_connections']);
+  return Number.isInteger(given) && given > 0 ? given : maxConnections;
+}
+
 /** What an operator's `--set` may not touch, and what to use instead. */
 const refused: Record<string, string> = {
   listen_addresses: 'pgs decides where members listen',

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
 import { rtoPresetNames } from './presets.js';
-import type { TenantSpec } from './tenant.js';
+import { poolModes, type TenantSpec } from './tenant.js';
 import { refuseSettings } from './settings.js';
 
 /** The most replicas that make sense of one leader: Patroni's slots and walsenders are sized for it. */
@@ -21,6 +21,7 @@ const fileSchema = z.strictObject({
   rpo: z.number().int().min(0).optional(),
   durability: z.enum(['available', 'strict']).optional(),
   watchdog: z.enum(['required', 'automatic', 'off']).optional(),
+  pool: z.enum(poolModes).optional(),
   settings: z.record(z.string(), scalar).optional(),
 });
 
@@ -31,6 +32,8 @@ export interface SpecDefaults {
   rpoBytes: number;
   durability: TenantSpec['durability'];
   watchdog: TenantSpec['watchdog'];
+  /** Default `transaction`. */
+  pool?: TenantSpec['pool'];
   postgres: number;
 }
 
@@ -52,6 +55,7 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
     rpoBytes: file.rpo ?? defaults.rpoBytes,
     durability: file.durability ?? defaults.durability,
     watchdog: file.watchdog ?? defaults.watchdog,
+    pool: file.pool ?? defaults.pool ?? 'transaction',
     settings: file.settings ?? {},
   };
   refuseContradictions(spec, source);
@@ -79,6 +83,7 @@ export function specToFile(spec: TenantSpec): SpecFile {
     rpo: spec.rpoBytes,
     durability: spec.durability,
     watchdog: spec.watchdog,
+    pool: spec.pool,
     settings: spec.settings,
   };
 }

@@ -2,6 +2,9 @@
 
 import type { RtoPreset } from './presets.js';
 
+export const poolModes = ['transaction', 'session', 'off'] as const;
+export type PoolMode = (typeof poolModes)[number];
+
 /** What the operator asks for. Written as YAML in `pgs apply -f`, with these names in snake case. */
 export interface TenantSpec {
   tenant: string;
@@ -15,6 +18,8 @@ export interface TenantSpec {
   /** `strict`: with no standby left, writes wait instead of going on with one copy. Only at RPO 0. */
   durability: 'available' | 'strict';
   watchdog: 'required' | 'automatic' | 'off';
+  /** How PgBouncer shares server connections between the clients of `primary` and `replica`; `off`: there is none. */
+  pool: PoolMode;
   /** PostgreSQL parameters that override pgs's own. */
   settings: Record<string, string | number | boolean>;
 }

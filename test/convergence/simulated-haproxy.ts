@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { PgsError } from '../../src/errors.js';
 import { haproxyUnit } from '../../haproxy/desired.js';
+import { poolerUnit } from '../../src/pgbouncer/desired.js';
 import type { TenantSecrets } from '../../src/secrets/tenant-secrets.js';
 import type { Cluster } from '../../src/topology/cluster.js';
 import type { SimulatedHost } from './simulated-host.js';
@@ -78,6 +79,10 @@ export function proveSimulated(
     if (!leader || !routing.includes(`${leader.host.address}:${cluster.ports.postgres}`)) throw fail('no server');
     const certificate = patroni.loadedFile(leader.host.name, tenant, 'sql.crt');
     if (certificate !== secrets.certificates[leader.host.name]?.sql.certPem) throw fail('self-signed certificate');
+    const pooling = members.some(
+      (m) => hosts.get(m.host.name)!.units.get(poolerUnit(tenant, 'primary'))?.active === 'active',
+    );
+    if (cluster.spec.pool !== 'off' && !pooling) throw fail('no pooler');
     const { roles, proofOwner } = patroni.database(tenant)!;
     const { probe } = secrets.passwords;
     if (roles[probe.user] !== secrets.probeScram.reveal()) throw fail('password authentication failed');

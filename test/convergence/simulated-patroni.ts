@@ -40,6 +40,7 @@ interface Database {
   roles: Record<string, string>;
   databases: string[];
   proofOwner: string | null;
+  lookupOwner: string | null;
 }
 
 export interface PatroniState {
@@ -164,7 +165,14 @@ export class SimulatedPatroni {
   #bootstrap(first: Running): string {
     const systemId = `system-${first.tenant}-${this.#databases.size + 1}`;
     const replicationPassword = first.config.postgresql.authentication.replication.password;
-    this.#databases.set(systemId, { timeline: 0, replicationPassword, roles: {}, databases: [], proofOwner: null });
+    this.#databases.set(systemId, {
+      timeline: 0,
+      replicationPassword,
+      roles: {},
+      databases: [],
+      proofOwner: null,
+      lookupOwner: null,
+    });
     this.#copyData(first, systemId);
     return systemId;
   }
@@ -330,18 +338,25 @@ function sqlChanges(database: Database, text: string): (() => void)[] {
   return text.split('\n').flatMap((statement): (() => void)[] => {
     const role = /^ALTER ROLE (\S+) LOGIN PASSWORD '(.*)';$/.exec(statement);
     if (role) return [() => (database.roles[role[1]!] = role[2]!)];
+    const plain = /^SELECT 'CREATE ROLE (\S+) LOGIN'/.exec(statement);
+    if (plain && database.roles[plain[1]!] === undefined) return [() => (database.roles[plain[1]!] = '')];
     const created = /^SELECT 'CREATE DATABASE (\S+) /.exec(statement);
     if (created) return [() => (database.databases = [...new Set([...database.databases, created[1]!])])];
     const owner = /^ALTER TABLE pgs\.proof OWNER TO (\S+);$/.exec(statement);
-    return owner ? [() => (database.proofOwner = owner[1]!)] : [];
+    if (owner) return [() => (database.proofOwner = owner[1]!)];
+    const lookup = /^ALTER FUNCTION pgs_pooler\.lookup\(text\) OWNER TO (\S+);$/.exec(statement);
+    return lookup ? [() => (database.lookupOwner = lookup[1]!)] : [];
   });
 }
 
-function sqlFacts({ roles, databases, proofOwner }: Database): SqlFacts {
+function sqlFacts({ roles, databases, proofOwner, lookupOwner }: Database): SqlFacts {
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
   return {
-    roles: Object.fromEntries(Object.entries(roles).map(([name, verifier]) => [name, sha256(verifier)])),
+    roles: Object.fromEntries(
+      Object.entries(roles).map(([name, verifier]) => [name, verifier === '' ? '' : sha256(verifier)]),
+    ),
     databases: Object.fromEntries(databases.map((name) => [name, { owner: 'app', publicMayConnect: false }])),
     proofOwner,
+    lookupOwner,
   };
 }

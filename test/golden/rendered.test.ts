@@ -4,9 +4,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
+import { desiredHaproxy, desiredRouting, renderRouting } from '../../haproxy/desired.js';
 import type { Resource } from '../../src/host/resource.js';
 import { desiredDcsSettings, desiredPatroni } from '../../src/patroni/desired.js';
+import { desiredPgbouncer, renderPgbouncerConfig } from '../../src/pgbouncer/desired.js';
 import { desiredSql } from '../../src/postgres/desired.js';
 import { reveal } from '../../src/secrets/secret.js';
 import { clusterOf, fakeSecrets, inventory, recordOf } from '../fixtures/fleet.js';
@@ -46,17 +47,37 @@ const dcs = {
   clientCertificate: true,
 };
 const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs);
-const routing = [...desiredHaproxy(), ...desiredRouting(cluster, fakeSecrets())];
+const poolers = desiredPgbouncer(cluster, cluster.members[0]!, fakeSecrets());
+const routing = [...desiredHaproxy(), ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets())];
 
 describe('what is rendered for a tenant is what the golden copies say', () => {
   test('resources of a member', () => expectGolden('member-resources.txt', listing(patroni)));
   test('resources of an entry', () => expectGolden('entry-resources.txt', listing(routing)));
+  test('resources of the poolers', () => expectGolden('pooler-resources.txt', listing(poolers)));
+  test('a tenant without poolers has none of them', () =>
+    expect(desiredPgbouncer(clusterOf(recordOf('acme', { pool: 'off' })), cluster.members[0]!, fakeSecrets())).toEqual(
+      [],
+    ));
+  test('pgbouncer.ini', () => expectGolden('pgbouncer-primary.ini', contentOf(poolers, 'pgbouncer-primary.ini')));
+  test('pgbouncer.ini of the replicas, where PgBouncer is 1.18', () => {
+    const old = clusterOf(recordOf('acme', { postgres: 15, pool: 'session' }));
+    expectGolden('pgbouncer-replica-15.ini', renderPgbouncerConfig(old, old.members[0]!, 'replica'));
+  });
+  test('the unit of PgBouncer', () =>
+    expectGolden('pgs-pgbouncer@acme.service', contentOf(poolers, 'pgs-pgbouncer@acme.service')));
   test('patroni.yml', () => expectGolden('patroni.yml', contentOf(patroni, 'patroni.yml')));
   test('the unit of Patroni', () => expectGolden('pgs-patroni@acme.service', contentOf(patroni, '.service')));
   test('the unit of HAProxy', () => expectGolden('pgs-haproxy.service', contentOf(routing, '.service')));
   test("HAProxy's global file", () => expectGolden('00-pgs.cfg', contentOf(routing, '00-pgs.cfg')));
   test("HAProxy's file of the tenant", () => expectGolden('tenant-acme.cfg', contentOf(routing, 'tenant-acme.cfg')));
-  test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets()).reveal()));
+  test('the first SQL where PgBouncer is 1.18', () =>
+    expectGolden('first-15.sql', desiredSql(fakeSecrets(), 15).reveal()));
+  test("HAProxy's file of a tenant without poolers", () => {
+    const unpooled = clusterOf(recordOf('acme', { pool: 'off', rto: 'fast' }));
+    const tls = { client: '/tls/client.pem', ca: '/tls/ca.crt' };
+    expectGolden('tenant-unpooled.cfg', renderRouting(unpooled, unpooled.entries[3]!, tls));
+  });
+  test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets(), 17).reveal()));
   test.each(['fast', 'norm', 'safe', 'wide'] as const)('settings in the DCS with preset %s', (rto) =>
     expectGolden(
       `settings-${rto}.json`,
@@ -71,7 +92,7 @@ describe('what is rendered for a tenant is what the golden copies say', () => {
 });
 
 test('no file that is shown in a plan holds a secret', () => {
-  const plain = [...patroni, ...routing].flatMap((r) =>
+  const plain = [...patroni, ...poolers, ...routing].flatMap((r) =>
     r.kind === 'file' && typeof r.content === 'string' ? [r] : [],
   );
   expect(plain.length).toBeGreaterThan(5);

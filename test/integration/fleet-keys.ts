@@ -7,7 +7,7 @@ import type { Inventory } from '../../src/inventory/inventory.js';
 import { loadInventory } from '../../src/inventory/load.js';
 import { fleetKeyPath, loadFleetKey, type FleetKey } from '../../src/secrets/fleet-key.js';
 import { loadFleetSecrets, type FleetSecrets } from '../../src/secrets/fleet-secrets.js';
-import { unsealTenantSecrets, type TenantSecrets } from '../../src/secrets/tenant-secrets.js';
+import { unsealTenantSecrets, type StoredTenantSecrets } from '../../src/secrets/tenant-secrets.js';
 import { StateStore } from '../../src/state/store.js';
 import { layOutCluster, type Cluster } from '../../src/topology/cluster.js';
 import { environment } from './machines.js';
@@ -29,7 +29,7 @@ export async function openFleetKeys(path: string = environment.PGS_CONFIG): Prom
 
 export interface TenantKeys {
   cluster: Cluster;
-  secrets: TenantSecrets;
+  secrets: StoredTenantSecrets;
   /** As etcd holds them. */
   sealed: string;
 }

@@ -36,6 +36,7 @@ function requestOf(tenant: string | undefined, options: CreateOptions): CreateRe
     rpo: wholeNumber('--rpo', options.rpo),
     durability: options.durability,
     watchdog: options.watchdog,
+    pool: options.pool,
     settings: options.set.length > 0 ? Object.fromEntries(options.set.map(parseSetting)) : undefined,
   };
   return {

@@ -45,6 +45,13 @@ function createCommand(): Command {
     .addOption(
       new Option('--watchdog <mode>', 'fencing by the kernel watchdog').choices(['required', 'automatic', 'off']),
     )
+    .addOption(
+      new Option('--pool <mode>', 'pooling of `primary` and `replica` (default: transaction)').choices([
+        'transaction',
+        'session',
+        'off',
+      ]),
+    )
     .option('--hosts <names>', 'hosts to use, comma separated (default: pgs chooses)')
     .option('--set <name=value>', 'PostgreSQL parameter; may be given again', collect, [])
     .option('--reuse-data', 'take over the data that `cluster destroy` kept', false)
@@ -73,6 +80,7 @@ export interface CreateOptions {
   rpo?: string;
   durability?: string;
   watchdog?: string;
+  pool?: string;
   hosts?: string;
   set: string[];
   reuseData: boolean;

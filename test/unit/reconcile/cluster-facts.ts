@@ -4,8 +4,9 @@ import { desiredHaproxy, desiredRouting } from '../../../haproxy/desired.js';
 import type { ReachableHost } from '../../../src/host/facts.js';
 import type { Resource } from '../../../src/host/resource.js';
 import { contentHash } from '../../../src/host/resource-rules.js';
-import { desiredDcsSettings, desiredPatroni } from '../../../src/patroni/desired.js';
+import { desiredDcsSettings } from '../../../src/patroni/desired.js';
 import type { ReachableMember } from '../../../src/patroni/facts.js';
+import { desiredMember } from '../../../src/reconcile/member.js';
 import { sha256, type ClusterFacts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
 import { reveal } from '../../../src/secrets/secret.js';
 import type { Cluster } from '../../../src/topology/cluster.js';
@@ -22,8 +23,11 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
   const { app, probe } = secrets.passwords;
   const entries = cluster.entries.map((entry): [string, ReachableHost] => {
     const member = cluster.members.find((m) => m.host.name === entry.name);
-    const patroni = member ? desiredPatroni(cluster, member, secrets, dcs) : [];
-    return [entry.name, hostWith([...desiredHaproxy(), ...desiredRouting(cluster, secrets), ...patroni], cluster)];
+    const patroni = member ? desiredMember(cluster, member, secrets, dcs) : [];
+    return [
+      entry.name,
+      hostWith([...desiredHaproxy(), ...desiredRouting(cluster, entry, secrets), ...patroni], cluster),
+    ];
   });
   return {
     hosts: Object.fromEntries(entries),
@@ -37,9 +41,11 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
       roles: {
         [app.user]: sha256(reveal(secrets.appScram)),
         [probe.user]: sha256(reveal(secrets.probeScram)),
+        pgs_pooler: '',
       },
       databases: { app: { owner: 'app', publicMayConnect: false } },
       proofOwner: probe.user,
+      lookupOwner: 'pgs_lookup',
     },
   };
 }

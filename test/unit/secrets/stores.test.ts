@@ -19,6 +19,7 @@ import {
   ensureTenantSecrets,
   sealTenantSecrets,
   unsealTenantSecrets,
+  type StoredTenantSecrets,
   type TenantSecrets,
 } from '../../../src/secrets/tenant-secrets.js';
 
@@ -258,6 +259,18 @@ describe('the secrets of a tenant', () => {
     expect(renewed.passwords).toBe(tenant.passwords);
   });
 
+  test('of before there were poolers get a certificate for them, and nothing else', async () => {
+    const before: StoredTenantSecrets = { ...tenant };
+    delete before.pooler;
+    const completed = await ensureTenantSecrets('demo', hosts, place, fleet, before, now);
+    expect({ ...completed, pooler: null }).toEqual({ ...tenant, pooler: null });
+    expect(describeCertificate(completed.pooler.certPem)).toMatchObject({
+      commonName: 'pgs_pooler',
+      usages: ['client'],
+    });
+    expect(isIssuedBy(completed.pooler.certPem, tenant.sqlCa.certPem)).toBe(true);
+  });
+
   test('do not open as those of another tenant', () => {
     const sealed = sealTenantSecrets(key, 'acme', tenant);
     expect(() => unsealTenantSecrets(key, 'acme2', sealed)).toThrow('moved');
@@ -273,8 +286,8 @@ describe('secrets in memory', () => {
 
   test('are all found by the search list: passwords, verifiers, and keys whole and by line', () => {
     const texts = allSecretTexts(tenant);
-    // Two CAs, three certificates on each of three members, two clients: a key is its text and two or more of its lines.
-    expect(texts.filter((text) => text.startsWith('-----BEGIN'))).toHaveLength(13);
+    // Two CAs, three certificates on each of three members, three clients: a key is its text and two or more of its lines.
+    expect(texts.filter((text) => text.startsWith('-----BEGIN'))).toHaveLength(14);
     expect(texts).toContain(tenant.passwords.app.password.reveal());
     expect(texts).toContain(tenant.probeScram.reveal());
     const [, first, second] = tenant.sqlCa.keyPem.reveal().split('\n');

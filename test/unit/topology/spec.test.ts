@@ -17,6 +17,7 @@ test('what is not given comes from the defaults', () => {
     rpoBytes: 0,
     durability: 'available',
     watchdog: 'off',
+    pool: 'transaction',
     settings: {},
   });
 });

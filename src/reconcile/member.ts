@@ -1,0 +1,21 @@
+// A member as its host has it: Patroni with PostgreSQL, and the poolers in front of the services. Pure.
+
+import type { Resource } from '../host/resource.js';
+import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
+import { absentPgbouncer, desiredPgbouncer } from '../pgbouncer/desired.js';
+import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import type { Cluster, PlacedMember } from '../topology/cluster.js';
+
+export function desiredMember(
+  cluster: Cluster,
+  member: PlacedMember,
+  secrets: TenantSecrets,
+  dcs: DcsEndpoints,
+): Resource[] {
+  return [...desiredPatroni(cluster, member, secrets, dcs), ...desiredPgbouncer(cluster, member, secrets)];
+}
+
+/** Data and the OS user that owns it stay unless purged. */
+export function absentMember(cluster: Cluster, purgeData: boolean): Resource[] {
+  return [...absentPgbouncer(cluster), ...absentPatroni(cluster, purgeData)];
+}
