@@ -54,7 +54,13 @@ test('tenants that come and go cost a neighbour no error, no session, no leader'
   const journal = (await Promise.all(writers.map((w) => w.stop()))).flat();
   const rows = await psqlOk(tenant, 'primary', 'SELECT key FROM ledger');
   const verdict = judgeLedger(journal, rows.split('\n').map(Number));
-  expect(verdict).toMatchObject({ failed: 0, indeterminate: 0, lost: [], errors: {} });
+  const down = await Promise.all(
+    Object.keys(addresses()).map((host) =>
+      onOk(host, `journalctl -u pgs-haproxy -q --since '${journalSince}' -g '${tenant}:.* DOWN' || true`),
+    ),
+  );
+  expect(verdict.errors, down.join('')).toEqual({});
+  expect(verdict).toMatchObject({ failed: 0, indeterminate: 0, lost: [] });
   expect(verdict.acknowledged).toBeGreaterThan(100);
 
   for (const { client, pid } of idle) {
