@@ -17,7 +17,7 @@ const user = 'pgs-etcd';
 const home = '/var/lib/pgs-etcd';
 const config = '/etc/pgs/etcd';
 const tls = `${config}/tls`;
-const configFile = `${config}/etcd.conf.yml`;
+export const etcdConfigFile = `${config}/etcd.conf.yml`;
 /** Beside etcd's own directory: root writes and reads it, and must not follow what pgs-etcd could put there. */
 const defragLogin = '/etc/pgs/etcd-defrag.env';
 
@@ -25,7 +25,7 @@ const defragLogin = '/etc/pgs/etcd-defrag.env';
  * What a running etcd has loaded once and for all. It reads its own certificates again for every connection, so renewed
  * ones need no restart.
  */
-const loads = [configFile, `${tls}/client-ca.crt`, `${tls}/peer-ca.crt`];
+const loads = [etcdConfigFile, `${tls}/client-ca.crt`, `${tls}/peer-ca.crt`];
 
 /**
  * etcd's defaults, made for members 10 ms apart with a disk that syncs within 100 ms. A lost leader is noticed in 1-2 s;
@@ -49,7 +49,7 @@ export function desiredEtcd(inventory: Inventory, secrets: FleetSecrets, host: H
     { kind: 'directory', path: config, mode: '0700', ...ownedByEtcd },
     { kind: 'directory', path: tls, mode: '0700', ...ownedByEtcd },
     ...tlsFiles(secrets, host),
-    file(configFile, '0600', renderEtcdConfig(inventory, etcd, secrets, host), ownedByEtcd),
+    file(etcdConfigFile, '0600', renderEtcdConfig(inventory, etcd, secrets, host), ownedByEtcd),
     ...defragmentation(etcd, secrets, host),
     file(`/etc/systemd/system/${etcdUnit}`, '0644', renderEtcdUnit()),
     etcdUnitResource,
@@ -147,7 +147,7 @@ function initialCluster(inventory: Inventory, etcd: FleetEtcd): string {
 }
 
 function renderEtcdUnit(): string {
-  return renderTemplate('etcd/pgs-etcd.service.eta', { unit: etcdUnit, user, home, config: configFile, loads });
+  return renderTemplate('etcd/pgs-etcd.service.eta', { unit: etcdUnit, user, home, config: etcdConfigFile, loads });
 }
 
 function defragmentation(etcd: FleetEtcd, secrets: FleetSecrets, host: Host): Resource[] {

@@ -1,6 +1,8 @@
 // PostgreSQL parameters: the ones that pgs derives for a tenant, and the ones that an operator may not override, with why.
 
 import { PgsError } from '../errors.js';
+import { lintOverrides } from './lint.js';
+import { misfitOf } from './parameters.js';
 import type { Allocation, TenantSpec } from './tenant.js';
 
 export type Settings = Record<string, string | number | boolean>;
@@ -96,11 +98,12 @@ export function refuseSettings(spec: TenantSpec, source: string): void {
     else if (name in refused) problems.push(`${name} cannot be set: ${refused[name]}`);
     // eslint-disable-next-line no-control-regex
     else if (/[\u0000-\u001f]/.test(String(value))) problems.push(`the value of ${name} holds a control character`);
+    else {
+      const misfit = misfitOf(name, value);
+      if (misfit) problems.push(`${name} ${misfit}`);
+    }
   }
-  const commit = spec.settings['synchronous_commit'];
-  if (spec.rpoBytes === 0 && commit !== undefined && !['on', 'remote_apply', 'true'].includes(String(commit))) {
-    problems.push(`synchronous_commit ${String(commit)} acknowledges transactions that RPO 0 promises not to lose`);
-  }
+  problems.push(...lintOverrides(spec).map(({ setting, why }) => `${setting}: ${why}`));
   if (problems.length === 0) return;
   throw new PgsError('configuration', {
     doing: `reading the settings of ${source}`,

@@ -10,6 +10,7 @@ export function clusterCommand(): Command {
     .addCommand(statusCommand())
     .addCommand(showCommand())
     .addCommand(urlCommand())
+    .addCommand(rtoCommand())
     .addCommand(psqlCommand())
     .addCommand(logsCommand())
     .addCommand(destroyCommand());
@@ -136,6 +137,18 @@ function urlCommand(): Command {
         await url(tenant, options, command);
       },
     );
+}
+
+function rtoCommand(): Command {
+  return new Command('rto')
+    .description('how long writes stop for each kind of failure, and what can be lost, from the settings in force')
+    .addArgument(tenantArgument())
+    .option('--explain', 'show the phases of each, and which rule they come from', false)
+    .addHelpText('after', '\nExamples:\n  $ pgs cluster rto acme\n  $ pgs cluster rto acme --explain')
+    .action(async (tenant: string | undefined, options: { explain: boolean }, command: Command) => {
+      const { rto } = await import('../cluster/rto.js');
+      await rto(tenant, options, command);
+    });
 }
 
 function psqlCommand(): Command {
