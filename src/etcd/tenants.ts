@@ -123,13 +123,34 @@ export interface TenantKeys {
    * answers GET /config from what it knew at its last loop.
    */
   settings: Record<string, unknown> | null;
+  /** Members that Patroni would let take over at RPO 0, the leader's word in the DCS; null: there is no such list. */
+  synchronous: string[] | null;
+  /** How many others of that list must be no further than a member for it to have every acknowledged commit (quorum commit). */
+  quorum: number;
+  /** A switchover or failover that Patroni was asked for and has not done; null when there is none. */
+  failover: Record<string, unknown> | null;
+  /** Name of the member that holds the leader's key. */
+  leader: string | null;
+  /** Position that the leader said it had reached, bytes; up to loop_wait old. */
+  leaderBytes: number | null;
 }
 
 export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKeys> {
   const prefix = tenantKeyPrefix(tenant);
   const found = await dcs.getPrefix(prefix);
-  const config = found.find(({ key }) => key === `${prefix}config`);
-  return { present: found.length > 0, settings: config ? parseSettings(config.value) : null };
+  const value = (name: string) => found.find(({ key }) => key === `${prefix}${name}`)?.value;
+  const object = (name: string) => parseSettings(value(name) ?? '');
+  const [sync, failover] = [object('sync'), object('failover')];
+  const position = Number(object('status')?.optime);
+  return {
+    present: found.length > 0,
+    settings: object('config'),
+    synchronous: typeof sync?.sync_standby === 'string' ? sync.sync_standby.split(',').filter((m) => m !== '') : null,
+    quorum: typeof sync?.quorum === 'number' ? sync.quorum : 0,
+    failover: failover && Object.keys(failover).length > 0 ? failover : null,
+    leader: value('leader') ?? null,
+    leaderBytes: Number.isFinite(position) && position > 0 ? position : null,
+  };
 }
 
 function parseSettings(json: string): Record<string, unknown> | null {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { PgsError, exitCodePlanHasChanges } from '../../errors.js';
 import { createCluster, planCreate, type CreateRequest } from '../../reconcile/create.js';
+import { describeMove, settleEtcdLeader } from '../../reconcile/etcd-leader.js';
 import { describeStatus } from '../../reconcile/status-text.js';
 import { parseSetting } from '../../topology/settings.js';
 import type { CreateOptions } from '../commands/cluster.js';
@@ -22,6 +23,8 @@ export async function create(tenant: string | undefined, options: CreateOptions,
     const { open, plan } = await createCluster(session, request, { signal, onEvent: reportSteps(terminal) });
     open.patroni.close();
     for (const warning of plan.warnings) terminal.warn(warning);
+    const move = await settleEtcdLeader(session, null);
+    if (move) terminal.progress(describeMove(move));
     const status = await gatherStatus(session, open.cluster.tenant);
     await terminal.result(status, () => describeStatus(status));
   });

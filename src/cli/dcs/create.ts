@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { exitCodePlanHasChanges } from '../../errors.js';
 import { withFileLock } from '../../operator-files.js';
 import { createDcsEffects, planFleetDcs, planFleetDcsToApply } from '../../reconcile/dcs.js';
+import { describeMove, settleEtcdLeader } from '../../reconcile/etcd-leader.js';
 import { executePlan } from '../../reconcile/execute.js';
 import { withSession, type Context } from '../context.js';
 import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
@@ -27,6 +28,8 @@ async function apply({ session, terminal, signal }: Context): Promise<void> {
   const plan = await planFleetDcsToApply(session);
   plan.warnings.forEach((warning) => terminal.warn(warning));
   await executePlan(plan, createDcsEffects(session), { onEvent: reportSteps(terminal), signal });
+  const move = await settleEtcdLeader(session, null);
+  if (move) terminal.progress(describeMove(move));
   const members = session.inventory.etcd.kind === 'fleet' ? session.inventory.etcd.members : [];
   const changes = plan.steps.filter((step) => step.action.kind !== 'none').length;
   await terminal.result({ members, changes }, () =>
