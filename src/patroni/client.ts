@@ -22,7 +22,7 @@ export interface PatroniClient {
   /** A request of any kind to one member. @throws axios errors with nothing secret in them */
   request(
     member: PlacedMember,
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     body?: unknown,
     timeoutMs?: number,

@@ -1,8 +1,8 @@
 // A planned change of leader: is it safe to ask for, who takes over, and what came of it.
 
 import { PgsError } from '../errors.js';
-import type { Cluster } from '../topology/cluster.js';
-import type { PatroniClient } from './client.js';
+import type { Cluster, PlacedMember } from '../topology/cluster.js';
+import type { PatroniClient, RestAnswer } from './client.js';
 import { findLeader, lagBytes, streamingReplicas, type PatroniFacts, type ReachableMember } from './facts.js';
 
 export interface SwitchoverChoice {
@@ -61,24 +61,55 @@ function unfitReason(fact: PatroniFacts['members'][string] | undefined): string 
 }
 
 /**
- * Asks Patroni for the switchover. Its own wait is bounded: 503 "status unknown" can still succeed, so only a clear refusal is
- * an error; what came of it is for the caller to look at.
- * @throws PgsError `command-failed` when Patroni refuses
+ * What Patroni said. `under way`: it may come to pass or not, which is seen by looking: 503 "status unknown" after its own limit can
+ * still succeed, and a leader that steps down closes its REST connections. `failed`: it gave up, and says why.
+ */
+export type SwitchoverAnswer = { outcome: 'done' | 'under way' } | { outcome: 'failed'; said: string };
+
+/**
+ * Asks Patroni for the switchover and waits for its answer.
+ * @throws PgsError `endangers` when Patroni refuses, and then nothing has changed
  */
 export async function requestSwitchover(
   client: PatroniClient,
   cluster: Cluster,
   { from, to }: SwitchoverChoice,
-): Promise<void> {
+): Promise<SwitchoverAnswer> {
   const leader = cluster.members.find((m) => m.name === from)!;
   const answer = await client
     .request(leader, 'POST', '/switchover', { leader: from, candidate: to }, 60_000)
     .catch((e: PgsError) => e);
-  // The leader closes its REST connections while it steps down; whether it went through is seen by looking.
-  if (answer instanceof PgsError || answer.status === 200 || answer.status === 202 || answer.status === 503) return;
-  throw new PgsError('command-failed', {
+  if (answer instanceof PgsError) return { outcome: 'under way' };
+  return judgeSwitchoverAnswer(answer, cluster, { from, to });
+}
+
+/** Pure part of `requestSwitchover`. */
+export function judgeSwitchoverAnswer(
+  { status, body }: RestAnswer,
+  cluster: Cluster,
+  { from, to }: SwitchoverChoice,
+): SwitchoverAnswer {
+  const said = typeof body === 'string' ? body.trim() : JSON.stringify(body);
+  if (status === 200) return { outcome: 'done' };
+  // Other than "status unknown": Patroni looked, and the request is no longer there.
+  if (status === 503 && /failed/.test(said)) return { outcome: 'failed', said };
+  if (status === 202 || status === 503) return { outcome: 'under way' };
+  throw new PgsError('endangers', {
     doing: `switching ${cluster.tenant} over from ${from} to ${to}`,
-    host: leader.host.name,
-    found: `Patroni answered ${answer.status}: ${typeof answer.body === 'string' ? answer.body.trim() : JSON.stringify(answer.body)}`,
+    host: cluster.members.find((m) => m.name === from)!.host.name,
+    found: `Patroni answered ${status}: ${said}`,
+    hint: `Nothing was changed. See \`pgs cluster status ${cluster.tenant}\`.`,
   });
+}
+
+/**
+ * Has the member's Patroni look at once instead of at its next turn: a change of its settings that changes nothing. One that does not
+ * answer looks within loop_wait.
+ */
+export async function wakeUp(
+  client: PatroniClient,
+  member: PlacedMember,
+  settings: Record<string, unknown>,
+): Promise<void> {
+  await client.request(member, 'PATCH', '/config', { ttl: settings.ttl }, 2000).catch(() => undefined);
 }

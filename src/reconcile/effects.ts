@@ -50,7 +50,7 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
       await open.patroni.putSettings(action.config);
       return;
     case 'switchover':
-      await handOver(open, action.from, timeoutMs);
+      await handOver(session, open, action.from, timeoutMs);
       return;
     case 'sql': {
       const host = await leaderHost(open, timeoutMs / 2);

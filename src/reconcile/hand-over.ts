@@ -2,21 +2,30 @@
 
 import { PgsError } from '../errors.js';
 import { findLeader } from '../patroni/facts.js';
-import { chooseSwitchover, requestSwitchover } from '../patroni/switchover.js';
+import { chooseSwitchover } from '../patroni/switchover.js';
 import type { OpenCluster } from './cluster.js';
+import { changeLeader } from './leader-change.js';
+import type { Session } from './session.js';
 
 /**
- * Asks another member to take over from `from`, as part of a plan; nothing is asked when somebody else leads already. A standby
+ * Lets another member take over from `from`, as part of a plan; nothing is asked when somebody else leads already. A standby
  * that has just come back counts as synchronous only after Patroni's next loop, so the choice is tried again until `limitMs`.
- * @throws PgsError `endangers` when no member is fit to take over in time
+ * @throws PgsError `endangers` when no member is fit to take over in time, and as `changeLeader`
  */
-export async function handOver({ cluster, patroni }: OpenCluster, from: string, limitMs: number): Promise<void> {
+export async function handOver(session: Session, open: OpenCluster, from: string, limitMs: number): Promise<void> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
-    const facts = await patroni.gather();
+    const facts = await open.patroni.gather();
     if (findLeader(facts)?.name !== from) return;
     try {
-      return await requestSwitchover(patroni, cluster, chooseSwitchover(cluster, facts, null));
+      await changeLeader(session, open, chooseSwitchover(open.cluster, facts, null), {
+        signal: new AbortController().signal,
+        onPhase: () => undefined,
+        startedMs: performance.now(),
+        // The leader restarts because its settings say so: the plan was agreed to, and a transaction without end must not stop it.
+        whenBusy: performance.now() < deadlineMs - limitMs / 2 ? 'give up' : 'go on',
+      });
+      return;
     } catch (thrown) {
       const notYet = thrown instanceof PgsError && thrown.code === 'endangers' && performance.now() < deadlineMs;
       if (!notYet) throw thrown;

@@ -8,6 +8,7 @@ import { connectDcs, type Dcs } from '../etcd/client.js';
 import { openHosts, type HostPool } from '../host/ssh-host.js';
 import { connectPatroni } from '../patroni/client.js';
 import { proveServices } from '../postgres/proof.js';
+import { startWriteProbe } from '../postgres/write-probe.js';
 import { StateStore } from '../state/store.js';
 
 export interface OpenFleet {
@@ -22,6 +23,8 @@ export interface Session extends OpenFleet {
   patroni: typeof connectPatroni;
   /** Proof through the services. */
   prove: typeof proveServices;
+  /** Writes through `primary` while something changes. */
+  probe: typeof startWriteProbe;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -36,6 +39,7 @@ export function openSession(fleet: OpenFleet): Session {
     hosts,
     patroni: connectPatroni,
     prove: proveServices,
+    probe: startWriteProbe,
     dcs: connect,
     store: async () => new StateStore(await connect()),
     close: async () => {

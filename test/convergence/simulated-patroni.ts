@@ -276,6 +276,7 @@ export class SimulatedPatroni {
       this.#dcs.put(key('config'), JSON.stringify(body));
       return { status: 200, body };
     }
+    if (method === 'PATCH' && path === '/config') return { status: 200, body };
     if (method === 'POST' && path === '/switchover') return this.#switchOver(tenant, body as SwitchoverBody);
     return { status: 404, body: '' };
   }
@@ -289,6 +290,13 @@ export class SimulatedPatroni {
     this.onChange(`switchover of ${tenant}`);
     this.#lead(tenant, candidate, this.#dcs.keys.get(`/pgs/dcs/${tenant}/initialize`)!.value);
     return { status: 200, body: `Successfully switched over to "${candidate}"` };
+  }
+
+  /** PostgreSQL of the leader is stopped in order: Patroni fails over to the replica that has everything. */
+  stopLeader(tenant: string, host: string, successor: string): CommandResult {
+    const leader = this.#running.find((r) => r.tenant === tenant && r.host === host)?.config.name ?? '';
+    const { status, body } = this.#switchOver(tenant, { leader, candidate: successor });
+    return { code: status === 200 ? 0 : 1, stdout: '0/3000000\n', stderr: String(body) };
   }
 
   #memberBody(host: string, tenant: string): Record<string, unknown> {
@@ -314,6 +322,7 @@ export class SimulatedPatroni {
     }
     const database = this.database(tenant)!;
     const text = reveal(stdin);
+    if (text === 'CHECKPOINT') return { code: 0, stdout: '', stderr: '' };
     if (text === sqlFactsQuery) return { code: 0, stdout: JSON.stringify(sqlFacts(database)), stderr: '' };
     if (role !== 'leader') return { code: 3, stdout: '', stderr: 'ERROR: cannot execute in a read-only transaction' };
     for (const change of sqlChanges(database, text)) {

@@ -9,12 +9,34 @@ export function switchoverCommand(): Command {
     .description('let another member lead, as planned')
     .argument('[tenant]', tenant)
     .option('--to <member>', 'member that shall lead (default: the synchronous standby with the smallest lag)')
-    .option('--dry-run', 'show who would lead and change nothing', false)
-    .addHelpText('after', '\nExamples:\n  $ pgs switchover\n  $ pgs switchover acme --to acme-2')
-    .action(async (name: string | undefined, options: { to?: string; dryRun: boolean }, command: Command) => {
-      const { switchover } = await import('../cluster/switchover.js');
-      await switchover(name, options, command);
-    });
+    .option('--force', 'end transactions that are open for long, with an error, instead of refusing', false)
+    .option('--dry-run', 'look whether it is safe, show the phases, and change nothing (exit code 3)', false)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pgs switchover\n  $ pgs switchover acme --to acme-2\n  $ pgs switchover acme --dry-run',
+    )
+    .action(
+      async (name: string | undefined, options: { to?: string; force: boolean; dryRun: boolean }, command: Command) => {
+        const { switchover } = await import('../cluster/switchover.js');
+        await switchover(name, options, command);
+      },
+    );
+}
+
+export function failoverCommand(): Command {
+  return new Command('failover')
+    .description('make another member the leader when the leader is gone; says what would be lost, and asks')
+    .argument('[tenant]', tenant)
+    .option('--to <member>', 'member that shall lead (default: the one that has the most)')
+    .option('--yes', 'do not ask', false)
+    .option('--dry-run', 'say who would lead and what would be lost, and change nothing (exit code 3)', false)
+    .addHelpText('after', '\nExamples:\n  $ pgs failover acme --dry-run\n  $ pgs failover acme --to acme-3')
+    .action(
+      async (name: string | undefined, options: { to?: string; yes: boolean; dryRun: boolean }, command: Command) => {
+        const { failover } = await import('../cluster/failover.js');
+        await failover(name, options, command);
+      },
+    );
 }
 
 export function planCommand(): Command {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { applyCommand, planCommand, switchoverCommand, useCommand } from './change.js';
+import { applyCommand, failoverCommand, planCommand, switchoverCommand, useCommand } from './change.js';
 import { clusterCommand } from './cluster.js';
 import { dcsCommand } from './dcs.js';
 import { hostCommand } from './host.js';
@@ -13,6 +13,7 @@ export const commands: (() => Command)[] = [
   dcsCommand,
   clusterCommand,
   switchoverCommand,
+  failoverCommand,
   planCommand,
   applyCommand,
   useCommand,

@@ -1,0 +1,59 @@
+// Holding the clients of all poolers, which run where the members do, while the leader changes. One that cannot be asked holds
+// nobody, or is let go by its own timer.
+
+import { PgsError } from '../errors.js';
+import { parsePause, pausePooler, resumePooler, type PauseAnswer, type PauseId } from '../pooler/pause.js';
+import type { Cluster } from '../topology/cluster.js';
+import type { Session } from './session.js';
+
+export interface PausedPoolers {
+  id: PauseId;
+  /** By host. */
+  answers: Record<string, PauseAnswer>;
+}
+
+/** Every host at once; what fails on one of them is its answer. */
+export async function pausePoolers(session: Session, cluster: Cluster, id: PauseId): Promise<PausedPoolers> {
+  const asked = cluster.members.map(async ({ host: { name } }) => {
+    const answer = await session.hosts
+      .get(name)
+      .run(pausePooler(cluster, id))
+      .then(parsePause, (thrown: unknown): PauseAnswer => {
+        if (!(thrown instanceof PgsError)) throw thrown;
+        return { state: 'failed', said: thrown.details.found };
+      });
+    return [name, answer] as const;
+  });
+  return { id, answers: Object.fromEntries(await Promise.all(asked)) };
+}
+
+/**
+ * Lets everybody go, on the hosts where something may have been paused. Never throws: a host that cannot be asked resumes by
+ * its own timer. Returns those.
+ */
+export async function resumePoolers(session: Session, cluster: Cluster, paused: PausedPoolers): Promise<string[]> {
+  const entries = Object.entries(paused.answers).filter(([, { state }]) => state === 'paused' || state === 'failed');
+  const asked = entries.map(async ([name]) => {
+    const answer = await session.hosts
+      .get(name)
+      .run(resumePooler(cluster, paused.id))
+      .catch(() => null);
+    return answer?.code === 0 ? [] : [name];
+  });
+  return (await Promise.all(asked)).flat();
+}
+
+/** "h1, h2; on h3 it does not run", for the report of the phase. */
+export function describePause({ answers }: PausedPoolers): string {
+  const inState = (state: PauseAnswer['state']) =>
+    Object.entries(answers).flatMap(([name, answer]) => (answer.state === state ? [name] : []));
+  const parts: string[] = [];
+  if (inState('paused').length > 0) parts.push(`clients are held on ${inState('paused').join(', ')}`);
+  if (inState('absent').length > 0) parts.push(`no pooler on ${inState('absent').join(', ')}`);
+  if (inState('stopped').length > 0) parts.push(`the pooler does not run on ${inState('stopped').join(', ')}`);
+  if (inState('busy').length > 0) parts.push(`transactions did not end on ${inState('busy').join(', ')}`);
+  for (const [name, { state, said }] of Object.entries(answers)) {
+    if (state === 'failed') parts.push(`${name} could not be paused: ${said.split('\n')[0]}`);
+  }
+  return parts.join('; ');
+}
