@@ -2,7 +2,7 @@
 // nobody, or is let go by its own timer.
 
 import { PgsError } from '../errors.js';
-import { parsePause, pausePooler, resumePooler, type PauseAnswer, type PauseId } from '../pooler/pause.js';
+import { parsePause, pausePooler, resumePooler, type PauseAnswer, type PauseId } from '../pgbouncer/pause.js';
 import type { Cluster } from '../topology/cluster.js';
 import type { Session } from './session.js';
 

@@ -3,7 +3,7 @@
 
 import { PgsError } from '../errors.js';
 import { readTenantKeys, type TenantKeys } from '../etcd/tenants.js';
-import { lagBytes, streamingReplicas, type ReachableMember } from '../patroni/facts.js';
+import { findLeader, lagBytes, streamingReplicas, type ReachableMember } from '../patroni/facts.js';
 import { chooseSwitchover, type SwitchoverChoice } from '../patroni/switchover.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import {
@@ -112,7 +112,7 @@ async function underLock(
     await inPhase('settle', report, async () => {
       const gone = await silent;
       await waitUntil(`waiting for the members of ${open.cluster.tenant} to follow ${choice.to}`, () =>
-        settled(session, open, streaming.length, gone),
+        settled(session, open, choice.to, streaming.length, gone),
       );
       const move = await settleEtcdLeader(session, open.cluster.tenant);
       const note = `${describeSettled(open, streaming.length, gone)}${move ? `; ${describeMove(move)}` : ''}`;
@@ -290,10 +290,28 @@ function describeSettled({ cluster }: OpenCluster, streaming: number, gone: stri
   return `${stream}, and ${gone.length === 0 ? 'every entry' : `every entry but ${gone.join(', ')}, which does not answer,`} serves the new leader`;
 }
 
-/** What is still missing, null when nothing is. */
-async function settled(session: Session, open: OpenCluster, streaming: number, gone: string[]): Promise<string | null> {
+/**
+ * What is still missing, null when nothing is.
+ * @throws PgsError `command-failed` when the new leader was followed by another one already
+ */
+async function settled(
+  session: Session,
+  open: OpenCluster,
+  to: string,
+  streaming: number,
+  gone: string[],
+): Promise<string | null> {
   const { cluster, secrets, patroni } = open;
-  const replicas = streamingReplicas(await patroni.gather(1500)).length;
+  const facts = await patroni.gather(1500);
+  const leader = findLeader(facts)?.name;
+  if (leader !== undefined && leader !== to) {
+    throw new PgsError('command-failed', {
+      doing: `waiting for the members of ${cluster.tenant} to follow ${to}`,
+      found: `${to} led and was lost again; Patroni chose ${leader}, which leads now`,
+      hint: `See what became of ${to}: \`pgs cluster logs ${cluster.tenant} --member ${to}\`.`,
+    });
+  }
+  const replicas = streamingReplicas(facts).length;
   if (replicas < streaming) return `${replicas} of ${streaming} replicas stream`;
   const part = {
     ...cluster,
@@ -318,7 +336,7 @@ async function waitUntil(doing: string, missing: () => Promise<string | null>): 
       throw new PgsError('unknown-result', {
         doing,
         found: `not after ${settledLimitMs / 1000} s: ${what}`,
-        hint: 'The new leader serves; see what keeps the others with `pgs cluster status`.',
+        hint: 'See what keeps them with `pgs cluster status`.',
       });
     }
     await new Promise((resolve) => setTimeout(resolve, 100));

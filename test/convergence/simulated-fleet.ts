@@ -101,7 +101,7 @@ export class SimulatedFleet {
     if (argv[0] === 'true') return { code: 0, stdout: '', stderr: '' };
     if (argv[0] === 'runuser') return this.patroni.psql(host.name, command);
     if (argv[2] === readTemplate('host/check.sh')) return { code: 0, stdout: checkAnswerOf(host), stderr: '' };
-    if (argv[2] === readTemplate('pooler/pause.sh')) return { code: 0, stdout: 'absent\n', stderr: '' };
+    if (argv[2] === readTemplate('pgbouncer/pause.sh')) return { code: 0, stdout: 'absent\n', stderr: '' };
     if (argv[2] === readTemplate('postgres/stop-leader.sh')) {
       const [user, , , successor] = argv.slice(6) as [string, string, string, string];
       return this.patroni.stopLeader(user.replace(/^pgs-/, ''), host.name, successor);

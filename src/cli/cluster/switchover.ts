@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { exitCodePlanHasChanges } from '../../errors.js';
-import { undoAfterMs } from '../../pooler/pause.js';
+import { undoAfterMs } from '../../pgbouncer/pause.js';
 import { openCluster } from '../../reconcile/cluster.js';
 import { checkpointLimitMs, leaderLimitMs, type PhaseDone } from '../../reconcile/leader-change.js';
 import { describePreflight, preflight, switchOver, type SwitchoverResult } from '../../reconcile/switchover.js';

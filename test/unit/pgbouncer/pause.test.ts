@@ -6,8 +6,8 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parsePause, pausePooler, resumePooler } from '../../../src/pooler/pause.js';
-import { undoAfterMs } from '../../../src/pooler/pause.js';
+import { parsePause, pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
+import { undoAfterMs } from '../../../src/pgbouncer/pause.js';
 import { pauseLimitMs } from '../../../src/topology/rto.js';
 import { clusterOf } from '../../fixtures/fleet.js';
 
@@ -123,5 +123,5 @@ test('the undo comes within the 10 s that are promised, and after the time that 
 });
 
 test('the scripts are sound shell', () => {
-  for (const name of ['pause', 'resume']) execFileSync('sh', ['-n', `templates/pooler/${name}.sh`]);
+  for (const name of ['pause', 'resume']) execFileSync('sh', ['-n', `templates/pgbouncer/${name}.sh`]);
 });

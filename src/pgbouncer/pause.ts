@@ -3,8 +3,9 @@
 
 import type { Command, CommandResult } from '../host/command.js';
 import { readTemplate } from '../host/template.js';
-import type { Cluster } from '../topology/cluster.js';
+import { poolerPort, type Cluster } from '../topology/cluster.js';
 import { pauseLimitMs } from '../topology/rto.js';
+import { poolerUnit } from './desired.js';
 
 /**
  * From arming to the undo, milliseconds. What is promised is 10 s; the rest is for the timer's accuracy and for RESUME itself.
@@ -14,27 +15,23 @@ export const undoAfterMs = 8000;
 /** Which pause: names the timer on the hosts, so that two runs never take each other's away. Letters and digits. */
 export type PauseId = string;
 
-export function poolerUnit(tenant: string): string {
-  return `pgs-pgbouncer@${tenant}.service`;
-}
-
 function timerOf(tenant: string, id: PauseId): string {
   return `pgs-resume-${id}@${tenant}`;
 }
 
 function adminArguments({ tenant, osUser, paths, ports }: Cluster, id: PauseId): string[] {
-  return [tenant, osUser, paths.run, String(ports.pooler), timerOf(tenant, id)];
+  return [tenant, osUser, paths.run, String(poolerPort(ports, 'primary')), timerOf(tenant, id)];
 }
 
 /** Arms the undo, then pauses, and waits for open transactions at most `pauseLimitMs`. */
 export function pausePooler(cluster: Cluster, id: PauseId): Command {
-  const limits = [poolerUnit(cluster.tenant), String(pauseLimitMs / 1000), String(undoAfterMs / 1000)];
+  const limits = [poolerUnit(cluster.tenant, 'primary'), String(pauseLimitMs / 1000), String(undoAfterMs / 1000)];
   return {
     argv: [
-      ...['sh', '-c', readTemplate('pooler/pause.sh'), 'sh'],
+      ...['sh', '-c', readTemplate('pgbouncer/pause.sh'), 'sh'],
       ...adminArguments(cluster, id),
       ...limits,
-      readTemplate('pooler/resume.sh'),
+      readTemplate('pgbouncer/resume.sh'),
     ],
     timeoutMs: undoAfterMs,
   };
@@ -43,7 +40,7 @@ export function pausePooler(cluster: Cluster, id: PauseId): Command {
 /** Resumes and takes the timer away; one that is not paused is left as it is. */
 export function resumePooler(cluster: Cluster, id: PauseId): Command {
   return {
-    argv: ['sh', '-c', readTemplate('pooler/resume.sh'), 'sh', ...adminArguments(cluster, id)],
+    argv: ['sh', '-c', readTemplate('pgbouncer/resume.sh'), 'sh', ...adminArguments(cluster, id)],
     timeoutMs: 15_000,
   };
 }
