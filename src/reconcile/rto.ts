@@ -9,6 +9,7 @@ import { runSuperuserSql } from '../postgres/client.js';
 import { commitLevelsOfRpo0, lintOverrides, lintPatroni, type Finding } from '../topology/lint.js';
 import { liveTiming, type LiveTiming } from '../topology/live-timing.js';
 import { predictLoss, predictOutages, type LossPrediction, type Prediction } from '../topology/rto.js';
+import type { TenantSpec } from '../topology/tenant.js';
 import type { OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
 
@@ -43,6 +44,8 @@ export async function reportRto(session: Session, open: OpenCluster): Promise<Rt
     hostThatLeadsBoth(session, open),
   ]);
   const timing = liveTiming({ rto: cluster.spec.rto, patroni: keys.settings, etcd, haproxy });
+  // What members run with, not what they should: somebody may have changed it in the DCS.
+  const settings = parametersOf(keys.settings) ?? cluster.spec.settings;
   return {
     tenant: cluster.tenant,
     rto: cluster.spec.rto,
@@ -50,8 +53,13 @@ export async function reportRto(session: Session, open: OpenCluster): Promise<Rt
     predictions: predictOutages(timing),
     loss: predictLoss(timing, walBytesPerS),
     leadsBoth,
-    findings: [...lintPatroni(keys.settings ?? {}), ...lintOverrides(cluster.spec), ...overrides],
+    findings: [...lintPatroni(keys.settings ?? {}), ...lintOverrides({ ...cluster.spec, settings }), ...overrides],
   };
+}
+
+function parametersOf(settings: Record<string, unknown> | null): TenantSpec['settings'] | null {
+  const postgresql = settings?.postgresql as { parameters?: TenantSpec['settings'] } | undefined;
+  return postgresql?.parameters ?? null;
 }
 
 function etcdHosts({ inventory }: Session): string[] {

@@ -41,7 +41,7 @@ const descriptions: Record<FailureKind, string> = {
 export function predictOutages(timing: LiveTiming): Prediction[] {
   const takeOver = [race(), promotion(), routing(timing)];
   const phases: Record<FailureKind, Phase[]> = {
-    switchover: [pause(), handOver(timing), ...takeOver],
+    switchover: [pause(), handOver(timing), ...takeOver, resume()],
     crash: [...crash(timing), ...takeOver],
     'host-loss': [lease(timing), expiry(), ...takeOver],
     'cut-off': [lease(timing), expiry(), ...takeOver],
@@ -80,16 +80,24 @@ function pause(): Phase {
 }
 
 /**
- * Patroni's graceful demote: `STOP_POLLING_INTERVAL` of 1 s between looks at the stopping PostgreSQL, or 1 s for replicas to catch
- * up after its shutdown checkpoint (patroni/ha.py `demote`, patroni/postgresql/__init__.py `_do_stop`).
+ * At RPO 0 `pgs switchover` stops PostgreSQL itself and wakes Patroni. Otherwise it is Patroni's graceful demote:
+ * `STOP_POLLING_INTERVAL` of 1 s between looks at the stopping PostgreSQL, or 1 s for replicas to catch up after its shutdown
+ * checkpoint (patroni/ha.py `demote`, patroni/postgresql/__init__.py `_do_stop`).
  */
 function handOver({ patroni }: LiveTiming): Phase {
+  const name = 'leader stops and releases its key';
   const limitMs = (patroni.primaryStopTimeoutS || patroni.ttlS) * 1000;
-  return phase(
-    'leader stops and releases its key',
-    [1050, 1200, 2000 + limitMs],
-    'Patroni looks at a stopping PostgreSQL every 1 s (hard-coded); primary_stop_timeout bounds it',
-  );
+  if (patroni.synchronous && patroni.primaryStartTimeoutS === 0) {
+    const rule =
+      'pgs stops PostgreSQL in order and wakes Patroni (measured 250-500 ms); primary_stop_timeout bounds it';
+    return phase(name, [200, 400, 2000 + limitMs], rule);
+  }
+  const rule = 'Patroni looks at a stopping PostgreSQL every 1 s (hard-coded); primary_stop_timeout bounds it';
+  return phase(name, [1050, 1200, 2000 + limitMs], rule);
+}
+
+function resume(): Phase {
+  return phase('poolers resume', [50, 200, 2000], 'over ssh on every host as soon as the new leader is seen; measured');
 }
 
 /** The HA loop of the leader notices a dead postmaster at its next turn (patroni/ha.py `recover`). */

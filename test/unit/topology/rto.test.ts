@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { lintOverrides, lintPatroni } from '../../../src/topology/lint.js';
 import { adjustTiming, liveTiming, parseCheckTiming, parseEtcdTiming } from '../../../src/topology/live-timing.js';
 import { presets, rtoPresetNames } from '../../../src/topology/presets.js';
+import { deriveSettings } from '../../../src/topology/settings.js';
 import { failureKinds, predictLoss, predictOutages } from '../../../src/topology/rto.js';
 import { desiredDcsSettings } from '../../../src/patroni/desired.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
@@ -31,7 +32,7 @@ describe('the outages that the settings in force allow', () => {
 
   test('keep what preset fast promises', () => {
     const p = predicted();
-    expect(p.switchover!.avgMs).toBeLessThanOrEqual(2000);
+    expect(p.switchover!.avgMs).toBeLessThanOrEqual(1500);
     expect(p.crash!.avgMs).toBeLessThanOrEqual(2000);
     expect(p['host-loss']!.avgMs).toBeLessThanOrEqual(22_000);
     expect(p['host-loss-etcd-leader']!.avgMs).toBeLessThanOrEqual(26_000);
@@ -52,6 +53,11 @@ describe('the outages that the settings in force allow', () => {
       const averages = all.map((p) => p[kind]!.avgMs);
       expect(averages).toEqual([...averages].sort((a, b) => a - b));
     }
+  });
+
+  test('of a switchover are longer where Patroni is asked to do it', () => {
+    const asynchronous = { ...fast, patroni: { ...fast.patroni, synchronous: false, primaryStartTimeoutS: 20 } };
+    expect(predicted(asynchronous).switchover!.avgMs - predicted().switchover!.avgMs).toBe(800);
   });
 
   test('of a crash include recovery in place where primary_start_timeout allows it', () => {
@@ -159,4 +165,9 @@ describe('the linter', () => {
   ])('takes %s = %s', (name, value) => {
     expect(lintOverrides({ ...spec, settings: { [name]: value } })).toEqual([]);
   });
+});
+
+test.each(rtoPresetNames)('the linter finds nothing in the parameters that pgs derives, preset %s', (rto) => {
+  const settings = deriveSettings(recordOf().allocation);
+  expect(lintOverrides({ rto, rpoBytes: 0, replicas: 2, settings })).toEqual([]);
 });
