@@ -67,9 +67,22 @@ function memberTable({ members }: ClusterStatus): string {
 }
 
 function serviceTable(services: ServiceStatus[]): string {
-  const table = plainTable(['service', 'port', 'routes to']);
-  for (const { service, port, routes } of services) table.push([service, String(port), describeRoutes(routes)]);
+  const table = plainTable(['service', 'port', 'routes to', 'pooled']);
+  for (const { service, port, routes, pooling, poolers } of services)
+    table.push([service, String(port), describeRoutes(routes), describePoolers(poolers, pooling)]);
   return table.toString();
+}
+
+/** By transaction or session, and what an entry lacks of its poolers. */
+function describePoolers(poolers: ServiceStatus['poolers'], pooling: ServiceStatus['pooling']): string {
+  if (pooling === null) return '';
+  const answers = Object.entries(poolers);
+  const most = Math.max(...answers.map(([, up]) => up?.length ?? 0));
+  const lacking = answers.flatMap(([entry, up]) => (up !== null && up.length < most ? [entry] : []));
+  if (most === 0 && answers.some(([, up]) => up !== null)) return pc.red(`by ${pooling}: NO POOLER ANSWERS`);
+  return lacking.length > 0
+    ? pc.yellow(`by ${pooling}, not all poolers answer ${lacking.join(', ')}`)
+    : `by ${pooling}`;
 }
 
 /** One answer when all entries agree, else each entry's own. */

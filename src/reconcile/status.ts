@@ -11,6 +11,7 @@ import {
   type RpoVerdict,
 } from '../patroni/facts.js';
 import { serviceNames, servicePort, type Cluster, type ServiceName } from '../topology/cluster.js';
+import { poolingOf, type Pooling } from '../topology/urls.js';
 import type { TenantPhase } from '../topology/tenant.js';
 import type { Plan } from './step.js';
 
@@ -52,6 +53,9 @@ export interface ServiceStatus {
   port: number;
   /** Members that each entry host routes the service to; null: the entry could not be asked. */
   routes: Record<string, string[] | null>;
+  pooling: Pooling;
+  /** Members whose pooler each entry host sends clients to; null: there is none, or the entry could not be asked. */
+  poolers: Record<string, string[] | null>;
 }
 
 export interface StatusInput {
@@ -83,6 +87,8 @@ export function judgeCluster({ cluster, phase, patroni, routes, plan, warnings }
       service,
       port: servicePort(cluster.ports, service),
       routes: Object.fromEntries(cluster.entries.map((e) => [e.name, routes[e.name]?.[service] ?? null])),
+      pooling: poolingOf(cluster, service),
+      poolers: Object.fromEntries(cluster.entries.map((e) => [e.name, poolersAt(routes[e.name], service)])),
     })),
     rpo: {
       bytes: spec.rpoBytes,
@@ -96,6 +102,10 @@ export function judgeCluster({ cluster, phase, patroni, routes, plan, warnings }
       .map(({ host, title, reason }) => ({ host, title, reason })),
     warnings: [...plan.warnings, ...warnings],
   };
+}
+
+function poolersAt(routes: Routes | null | undefined, service: ServiceName): string[] | null {
+  return service === 'primary' || service === 'replica' ? (routes?.poolers[service] ?? null) : null;
 }
 
 function isStreaming(fact: MemberFact | undefined): boolean {

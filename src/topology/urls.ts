@@ -1,7 +1,8 @@
 // Connection strings of a cluster's services. A string lists every entry host, since each answers for every service; the password
 // is in a file that the string names, so that a pasted command shows it to nobody.
 
-import { serviceNames, servicePort, type Cluster, type ServiceName } from './cluster.js';
+import { asksInOneDatabase } from './accounts.js';
+import { pooledServices, serviceNames, servicePort, type Cluster, type ServiceName } from './cluster.js';
 
 export interface ClientFiles {
   caPath: string;
@@ -18,10 +19,6 @@ export interface Account {
  * protects against an entry whose view is old; the others must not: a pooler would answer from its memory.
  */
 export function libpqUrl(cluster: Cluster, service: ServiceName, account: Account, files: ClientFiles): string {
-  const port = servicePort(cluster.ports, service);
-  const hosts = cluster.entries
-    .map(({ address }) => `${address.includes(':') ? `[${address}]` : address}:${port}`)
-    .join(',');
   const attributes: Partial<Record<ServiceName, string>> = { direct: 'read-write', 'direct-ro': 'prefer-standby' };
   const parameters = {
     sslmode: 'verify-full',
@@ -30,11 +27,67 @@ export function libpqUrl(cluster: Cluster, service: ServiceName, account: Accoun
     connect_timeout: '5',
     ...(attributes[service] ? { target_session_attrs: attributes[service] } : {}),
   };
-  // libpq decodes %XX but knows no `+` for a space, which URLSearchParams would write.
-  const query = Object.entries(parameters)
+  const place = `${hostList(cluster, service)}/${encodeURIComponent(account.database)}`;
+  return `postgresql://${encodeURIComponent(account.user)}@${place}?${query(parameters)}`;
+}
+
+/**
+ * A URL for pgJDBC. It reads the password file when the property `org.postgresql.pgpassfile` or the variable PGPASSFILE names it.
+ * Where pooled sessions share server connections and PgBouncer is older than 1.21, statements must not be prepared on the server.
+ */
+export function jdbcUrl(cluster: Cluster, service: ServiceName, account: Account, files: ClientFiles): string {
+  const types: Partial<Record<ServiceName, string>> = { direct: 'primary', 'direct-ro': 'preferSecondary' };
+  const unprepared = poolingOf(cluster, service) === 'transaction' && !asksInOneDatabase(cluster.spec.postgres);
+  const parameters = {
+    user: account.user,
+    sslmode: 'verify-full',
+    sslrootcert: files.caPath,
+    connectTimeout: '5',
+    tcpKeepAlive: 'true',
+    ...(types[service] ? { targetServerType: types[service] } : {}),
+    // How long pgJDBC believes what it knew of a host: after a switchover it is wrong.
+    ...(types[service] ? { hostRecheckSeconds: '0' } : {}),
+    ...(unprepared ? { prepareThreshold: '0' } : {}),
+  };
+  return `jdbc:postgresql://${hostList(cluster, service)}/${encodeURIComponent(account.database)}?${query(parameters)}`;
+}
+
+/** What `rotateHosts` of `templates/client/node-postgres.mjs` is called with. */
+export function nodeConfig(cluster: Cluster, service: ServiceName, account: Account) {
+  return {
+    hosts: cluster.entries.map(({ address }) => address),
+    config: { port: servicePort(cluster.ports, service), ...account },
+  };
+}
+
+export type Pooling = 'transaction' | 'session' | null;
+
+/** How a service shares server connections; null: each client has its own. */
+export function poolingOf({ spec }: Cluster, service: ServiceName): Pooling {
+  return spec.pool !== 'off' && pooledServices.some((name) => name === service) ? spec.pool : null;
+}
+
+/** What a client of the service must do without. */
+export function describePooling(pooling: Pooling): string {
+  if (pooling === null) return 'a session of its own in PostgreSQL';
+  if (pooling === 'session')
+    return 'pooled by session: no replication; one server connection for as long as the client stays';
+  return (
+    'pooled by transaction: no session state from one transaction to the next ' +
+    '(SET, LISTEN, advisory locks of a session, WITH HOLD cursors, temporary tables, PREPARE in SQL), no replication'
+  );
+}
+
+function hostList({ entries, ports }: Cluster, service: ServiceName): string {
+  const port = servicePort(ports, service);
+  return entries.map(({ address }) => `${address.includes(':') ? `[${address}]` : address}:${port}`).join(',');
+}
+
+/** Drivers decode %XX, but not all know `+` for a space, which URLSearchParams would write. */
+function query(parameters: Record<string, string>): string {
+  return Object.entries(parameters)
     .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll('%2F', '/').replaceAll("'", '%27')}`)
     .join('&');
-  return `postgresql://${encodeURIComponent(account.user)}@${hosts}/${encodeURIComponent(account.database)}?${query}`;
 }
 
 /** Lines of a libpq password file for every entry and service of the cluster. */

@@ -95,7 +95,12 @@ export async function psqlOk(tenant: string, service: string, sql: string): Prom
 }
 
 /** A node-postgres client through one entry, TLS verified; the caller connects and ends it. */
-export function serviceClient(tenant: string, address: string, port: number): pg.Client {
+export function serviceClient(
+  tenant: string,
+  address: string,
+  port: number,
+  change: Partial<pg.ClientConfig> = {},
+): pg.Client {
   const ca = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/ca.crt`, 'utf8');
   const password = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/pgpass`, 'utf8').split('\n')[0]!.split(':').at(-1)!;
   const client = new pg.Client({
@@ -107,6 +112,7 @@ export function serviceClient(tenant: string, address: string, port: number): pg
     ssl: { ca },
     connectionTimeoutMillis: 5000,
     query_timeout: 10_000,
+    ...change,
   });
   client.on('error', () => undefined);
   return client;

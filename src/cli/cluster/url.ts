@@ -1,39 +1,88 @@
 import type { Command } from 'commander';
+import { readTemplate } from '../../host/template.js';
 import { openCluster } from '../../reconcile/cluster.js';
-import { serviceNames, type ServiceName } from '../../topology/cluster.js';
-import { libpqUrl } from '../../topology/urls.js';
+import { serviceNames, type Cluster, type ServiceName } from '../../topology/cluster.js';
+import {
+  describePooling,
+  jdbcUrl,
+  libpqUrl,
+  nodeConfig,
+  poolingOf,
+  type Account,
+  type ClientFiles,
+} from '../../topology/urls.js';
 import { withSession } from '../context.js';
 import { appAccount, writeClientFiles } from './client-files.js';
 import { resolveTenant } from './tenant.js';
 
-/** `-o json`: {tenant, user, database, ca, passfile, services: {primary: {libpq}, …}}; `password` only when asked for. */
-export async function url(
-  given: string | undefined,
-  options: { service?: string; showPassword: boolean },
-  command: Command,
-): Promise<void> {
+interface UrlOptions {
+  service?: string;
+  form: 'libpq' | 'jdbc' | 'node';
+  showPassword: boolean;
+}
+
+/**
+ * `-o json`: {tenant, user, database, ca, passfile, services: {primary: {libpq, jdbc, node: {hosts, config}, pooling, label}, …}};
+ * `password` only when asked for.
+ */
+export async function url(given: string | undefined, options: UrlOptions, command: Command): Promise<void> {
   await withSession(command, async ({ session, terminal }) => {
     const open = await openCluster(session, await resolveTenant(session, given));
     open.patroni.close();
+    const { cluster } = open;
     const files = await writeClientFiles(session, open);
     const account = appAccount(open);
     const wanted = serviceNames.filter((name) => options.service === undefined || name === options.service);
-    const libpq = (name: ServiceName) => libpqUrl(open.cluster, name, account, files);
     const value = {
-      tenant: open.cluster.tenant,
+      tenant: cluster.tenant,
       ...account,
       ca: files.caPath,
       passfile: files.passwordPath,
       ...(options.showPassword ? { password: open.secrets.passwords.app.password.reveal() } : {}),
-      services: Object.fromEntries(wanted.map((name) => [name, { libpq: libpq(name) }])),
+      services: Object.fromEntries(wanted.map((name) => [name, formsOf(cluster, name, account, files)])),
     };
     await terminal.result(value, () => {
-      // The string holds no quote of its own: libpqUrl encodes them.
-      if (options.service !== undefined && !options.showPassword) return libpq(options.service as ServiceName);
-      const lines = wanted.map((name) => `${name.padEnd(10)} psql '${libpq(name)}'`);
-      return [...lines, ...(value.password === undefined ? [] : [`${'password'.padEnd(10)} ${value.password}`])].join(
-        '\n',
-      );
+      const { form } = options;
+      const password = value.password === undefined ? [] : [`${'password'.padEnd(10)} ${value.password}`];
+      // One string alone is what a script wants.
+      if (options.service !== undefined && !options.showPassword && form !== 'node')
+        return formsOf(cluster, wanted[0]!, account, files)[form];
+      if (form === 'node') return [nodeText(cluster, wanted[0]!, account, files), ...password].join('\n');
+      return [...wanted.map((name) => lineOf(cluster, name, account, files, form)), ...password].join('\n');
     });
   });
+}
+
+function formsOf(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles) {
+  const pooling = poolingOf(cluster, name);
+  return {
+    libpq: libpqUrl(cluster, name, account, files),
+    jdbc: jdbcUrl(cluster, name, account, files),
+    node: nodeConfig(cluster, name, account),
+    pooling,
+    label: describePooling(pooling),
+  };
+}
+
+function lineOf(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles, form: 'libpq' | 'jdbc') {
+  const forms = formsOf(cluster, name, account, files);
+  // The string holds no quote of its own: it is encoded.
+  const string = form === 'libpq' ? `psql '${forms.libpq}'` : forms.jdbc;
+  return `${name.padEnd(10)} ${string}\n${''.padEnd(10)}   ${forms.label}`;
+}
+
+/** A program: the module that rotates hosts, and a call of it. */
+function nodeText(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles): string {
+  const { hosts, config } = nodeConfig(cluster, name, account);
+  return [
+    `// ${cluster.tenant} ${name}: ${describePooling(poolingOf(cluster, name))}`,
+    readTemplate('client/node-postgres.mjs').trimEnd(),
+    '',
+    `// const connect = rotateHosts(${JSON.stringify(hosts)}, {`,
+    `//   port: ${config.port}, user: ${JSON.stringify(config.user)}, database: ${JSON.stringify(config.database)},`,
+    '//   password: process.env.PGPASSWORD,',
+    `//   ssl: { ca: readFileSync(${JSON.stringify(files.caPath)}, 'utf8') },`,
+    '// });',
+    '// const client = await connect();',
+  ].join('\n');
 }

@@ -129,10 +129,27 @@ function urlCommand(): Command {
     .description('connection strings of the services')
     .addArgument(tenantArgument())
     .addOption(serviceOption())
+    .addOption(
+      new Option('--form <form>', 'what reads it: libpq (psql, psycopg, …), jdbc, or node (node-postgres)')
+        .choices(['libpq', 'jdbc', 'node'])
+        .default('libpq'),
+    )
     .option('--show-password', 'print the password of the role `app` as well', false)
-    .addHelpText('after', '\nExamples:\n  $ pgs cluster url acme\n  $ psql "$(pgs cluster url acme --service primary)"')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ pgs cluster url acme
+  $ psql "$(pgs cluster url acme --service primary)"
+  $ pgs cluster url acme --form jdbc
+  $ pgs cluster url acme --form node --service primary > connect.mjs`,
+    )
     .action(
-      async (tenant: string | undefined, options: { service?: string; showPassword: boolean }, command: Command) => {
+      async (
+        tenant: string | undefined,
+        options: { service?: string; form: 'libpq' | 'jdbc' | 'node'; showPassword: boolean },
+        command: Command,
+      ) => {
         const { url } = await import('../cluster/url.js');
         await url(tenant, options, command);
       },

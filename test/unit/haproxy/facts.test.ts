@@ -12,6 +12,7 @@ describe('the routes of a tenant', () => {
       replica: ['demo-1', 'demo-3'],
       direct: ['demo-2'],
       'direct-ro': ['demo-1', 'demo-3'],
+      poolers: { primary: null, replica: null },
     });
   });
 
@@ -28,7 +29,19 @@ describe('the routes of a tenant', () => {
       replica: [],
       direct: [],
       'direct-ro': [],
+      poolers: { primary: null, replica: null },
     });
+  });
+
+  test('name the poolers that take clients', () => {
+    const server = (member: string, status: string) =>
+      recorded('healthy')
+        .split('\n')
+        .find((line) => line.startsWith(`demo:leader,${member},`))!
+        .replace('demo:leader', 'demo:poolers')
+        .replace(/,(UP|DOWN),/, `,${status},`);
+    const pooled = [recorded('healthy').trimEnd(), server('demo-1', 'UP'), server('demo-3', 'DOWN'), ''].join('\n');
+    expect(parseRoutes(pooled, 'demo')!.poolers).toEqual({ primary: ['demo-1'], replica: null });
   });
 
   test('count a server that is going down but still gets connections', () => {

@@ -7,7 +7,14 @@ import { blankStep } from '../../../src/reconcile/step.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
 import { leader, replica } from './cluster-facts.js';
 
-const routes = { primary: ['acme-1'], replica: ['acme-2'], direct: ['acme-1'], 'direct-ro': ['acme-2'] };
+const everyPooler = ['acme-1', 'acme-2', 'acme-3'];
+const routes = {
+  primary: ['acme-1'],
+  replica: ['acme-2'],
+  direct: ['acme-1'],
+  'direct-ro': ['acme-2'],
+  poolers: { primary: everyPooler, replica: everyPooler },
+};
 const gone: MemberFact = { reachable: false, why: 'connect ECONNREFUSED' };
 
 function inputWith(members: Record<string, MemberFact> = {}, change: Partial<StatusInput> = {}): StatusInput {
@@ -59,7 +66,8 @@ test('a member that does not answer is unknown, with the reason, and not taken f
 });
 
 test('an entry that could not be asked routes nobody knows where, and one without a server nowhere', () => {
-  const nowhere = { primary: [], replica: [], direct: [], 'direct-ro': [] };
+  const poolers = { primary: [], replica: [] };
+  const nowhere = { primary: [], replica: [], direct: [], 'direct-ro': [], poolers };
   const input = inputWith({}, { routes: { h1: null, h2: nowhere, h3: routes } });
   const [primary] = judgeCluster(input).services;
   expect(primary).toMatchObject({ service: 'primary', port: 20000 });
@@ -119,6 +127,16 @@ describe('the text', () => {
   test('of a paused one says that nothing fails over, and of an unfinished one its phase', () => {
     expect(textOf({ 'acme-1': leader({ paused: true }) })).toMatch(/PAUSED: Patroni does not fail over/);
     expect(textOf({}, { phase: 'creating' })).toMatch(/rto norm, creating/);
+  });
+
+  test('shows how a service is pooled, and an entry that has lost a pooler', () => {
+    expect(textOf()).toMatch(/primary +20000 .*by transaction\n/);
+    expect(textOf()).toMatch(/direct +20002 +acme-1 \(from all 4 entries\) *\n/);
+    const lacking = { ...routes, poolers: { primary: ['acme-2'], replica: everyPooler } };
+    const one = textOf({}, { routes: { h1: routes, h2: lacking, h3: routes, h4: routes } });
+    expect(one).toMatch(/primary .*by transaction, not all poolers answer h2/);
+    const none = { ...routes, poolers: { primary: [], replica: everyPooler } };
+    expect(textOf({}, { routes: { h1: none, h2: none, h3: none, h4: null } })).toMatch(/primary .*NO POOLER ANSWERS/);
   });
 
   test('shows each entry when they do not agree', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { libpqUrl, passwordFile } from '../../../src/topology/urls.js';
-import { clusterOf } from '../../fixtures/fleet.js';
+import { describePooling, jdbcUrl, libpqUrl, nodeConfig, passwordFile, poolingOf } from '../../../src/topology/urls.js';
+import { clusterOf, recordOf } from '../../fixtures/fleet.js';
 
 const files = { caPath: '/fleet/my keys/ca.crt', passwordPath: '/fleet/pgpass' };
 const account = { user: 'app', database: 'app' };
@@ -29,4 +29,40 @@ test('a password file escapes what libpq would take for a separator', () => {
   const lines = passwordFile(clusterOf(), account, 'a:b\\c').trimEnd().split('\n');
   expect(lines).toHaveLength(16);
   expect(lines[0]).toBe('10.0.0.1:20000:*:app:a\\:b\\\\c');
+});
+
+test('pgJDBC gets the same hosts, and its own word for the kind of server', () => {
+  expect(jdbcUrl(clusterOf(), 'primary', account, files)).toBe(
+    'jdbc:postgresql://10.0.0.1:20000,10.0.0.2:20000,10.0.0.3:20000,10.0.0.4:20000/app' +
+      '?user=app&sslmode=verify-full&sslrootcert=/fleet/my%20keys/ca.crt&connectTimeout=5&tcpKeepAlive=true',
+  );
+  const types = (['primary', 'replica', 'direct', 'direct-ro'] as const).map(
+    (service) => /targetServerType=([A-Za-z]+)/.exec(jdbcUrl(clusterOf(), service, account, files))?.[1] ?? null,
+  );
+  expect(types).toEqual([null, null, 'primary', 'preferSecondary']);
+});
+
+test('pgJDBC prepares nothing where PgBouncer could not follow it', () => {
+  const url = (postgres: number, pool: 'transaction' | 'session') =>
+    jdbcUrl(clusterOf(recordOf('acme', { postgres, pool })), 'primary', account, files);
+  expect(url(15, 'transaction')).toContain('prepareThreshold=0');
+  expect(url(15, 'session')).not.toContain('prepareThreshold');
+  expect(url(17, 'transaction')).not.toContain('prepareThreshold');
+});
+
+test('node-postgres gets what rotateHosts takes', () => {
+  expect(nodeConfig(clusterOf(), 'direct', account)).toEqual({
+    hosts: ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'],
+    config: { port: 20002, user: 'app', database: 'app' },
+  });
+});
+
+test('only primary and replica are pooled, and the label says what that takes away', () => {
+  const modes = (pool: 'transaction' | 'session' | 'off') =>
+    (['primary', 'replica', 'direct', 'direct-ro'] as const).map((s) =>
+      poolingOf(clusterOf(recordOf('acme', { pool })), s),
+    );
+  expect(modes('transaction')).toEqual(['transaction', 'transaction', null, null]);
+  expect(modes('off')).toEqual([null, null, null, null]);
+  expect(describePooling('transaction')).toMatch(/no session state .*LISTEN/);
 });
