@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.js';
 
 export function describePlan(plan: Plan): string {
   const changes = plan.steps.filter(isChange);
-  const warnings = plan.warnings.map((w) => pc.yellow(`warning: ${w}`));
+  const warnings = [...plan.warnings.map((w) => `warning: ${w}`), ...(plan.notes ?? [])].map((w) => pc.yellow(w));
   if (changes.length === 0) return [...warnings, `${plan.subject}: nothing to change`].join('\n');
   return [`${plan.subject}: ${changes.length} changes`, ...plan.steps.map(describeStep), ...warnings].join('\n');
 }
@@ -48,6 +48,7 @@ export function planToJson(plan: Plan): unknown {
       destructive,
     })),
     warnings: plan.warnings,
+    notes: plan.notes ?? [],
   };
 }
 

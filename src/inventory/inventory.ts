@@ -28,6 +28,11 @@ export interface Host {
   address: string;
   /** Failure domain; members of a tenant are placed in different zones where possible. Default: the host's own name. */
   zone: string;
+  /**
+   * `shared`: the host's fencing service guards every tenant's members, and systemd holds the kernel's watchdog. `device`: the only
+   * tenant of the host holds it itself. Default: shared.
+   */
+  fencing?: 'shared' | 'device' | undefined;
 }
 
 export interface SshSettings {

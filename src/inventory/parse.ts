@@ -183,7 +183,7 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
     stateDir,
     fleet: file.fleet,
     domain: file.domain ?? `${file.fleet}.internal`,
-    hosts: names.map((name) => ({ name, address: file.hosts[name]!.address, zone: file.hosts[name]!.zone ?? name })),
+    hosts: names.map((name) => ({ ...file.hosts[name]!, name, zone: file.hosts[name]!.zone ?? name })),
     ssh: {
       user: file.ssh.user,
       port: file.ssh.port,

@@ -48,7 +48,14 @@ const external = z.strictObject({
 export const inventorySchema = z.strictObject({
   fleet: named(fleetNameFault),
   domain: named(domainFault).optional(),
-  hosts: z.record(z.string(), z.strictObject({ address: named(addressFault), zone: zone.optional() })),
+  hosts: z.record(
+    z.string(),
+    z.strictObject({
+      address: named(addressFault),
+      zone: zone.optional(),
+      fencing: z.enum(['shared', 'device']).optional(),
+    }),
+  ),
   ssh: z
     .strictObject({
       user: userName.default('root'),

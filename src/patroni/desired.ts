@@ -9,6 +9,7 @@ import { poolerRole } from '../topology/accounts.js';
 import { tenantSlice, type Cluster, type PlacedMember } from '../topology/cluster.js';
 import { bootstrapTiming, presets, type PatroniTiming } from '../topology/presets.js';
 import { deriveSettings } from '../topology/settings.js';
+import type { PatroniWatchdog } from '../topology/watchdog.js';
 
 /** How members reach the DCS. */
 export interface DcsEndpoints {
@@ -35,6 +36,7 @@ export function desiredPatroni(
   member: PlacedMember,
   secrets: TenantSecrets,
   dcs: DcsEndpoints,
+  watchdog: PatroniWatchdog,
 ): Resource[] {
   const { tenant, paths, osUser } = cluster;
   const own = { owner: osUser, group: osUser };
@@ -68,7 +70,7 @@ export function desiredPatroni(
       kind: 'file',
       path: paths.patroniConfig,
       mode: '0600',
-      content: new Secret(renderPatroniConfig(cluster, member, secrets, dcs)),
+      content: new Secret(renderPatroniConfig(cluster, member, secrets, dcs, watchdog)),
       ...own,
     },
     {
@@ -88,8 +90,7 @@ export function desiredPatroni(
         tls: paths.tls,
         run: paths.run,
         runName: `pgs/${tenant}`,
-        // With a watchdog the service needs its device.
-        privateDevices: cluster.spec.watchdog === 'off',
+        watchdog,
       }),
     },
     {
@@ -128,6 +129,7 @@ export function renderPatroniConfig(
   member: PlacedMember,
   secrets: TenantSecrets,
   dcs: DcsEndpoints,
+  watchdog: PatroniWatchdog,
 ): string {
   const { tenant, paths, ports, spec } = cluster;
   const address = bracketed(member.host.address);
@@ -161,7 +163,7 @@ export function renderPatroniConfig(
     },
     ctl: { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') },
     bootstrap: {
-      dcs: desiredDcsSettings(cluster, bootstrapTiming),
+      dcs: desiredDcsSettings(cluster, { ...bootstrapTiming, ttlS: watchdog.bootstrapTtlS }),
       initdb: [
         'data-checksums',
         { encoding: 'UTF8' },
@@ -198,8 +200,7 @@ export function renderPatroniConfig(
       basebackup: [{ checkpoint: 'fast' }],
       remove_data_directory_on_rewind_failure: true,
     },
-    // Fencing is armed by the watchdog module; a host without a device and mode `required` never leads.
-    watchdog: { mode: spec.watchdog },
+    watchdog: watchdog.config,
     tags: {},
   };
   return stringify(config, { lineWidth: 0, compat: 'yaml-1.1' });

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import equal from 'fast-deep-equal';
 import { absentRouting, desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
+import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
@@ -16,6 +17,7 @@ import { reveal } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 import type { Cluster } from '../topology/cluster.js';
+import { presets } from '../topology/presets.js';
 import type { TenantPhase } from '../topology/tenant.js';
 import { absentMember } from './member.js';
 import { expectedReplicas, memberSteps, restartInTurn, streamingStep } from './plan-members.js';
@@ -63,7 +65,15 @@ export function planCluster(input: PlanInput): Plan {
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
   const changes = [...access, ...members, ...bootstrap, ...routing, ...unpooled];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
-  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings };
+  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings, notes: fencingNotes(cluster) };
+}
+
+/** What an operator accepts with a watchdog that is not required. */
+function fencingNotes({ spec }: Cluster): string[] {
+  if (spec.watchdog === 'required') return [];
+  const { text } = guaranteeOf(null, null, presets[spec.rto].patroni);
+  const where = spec.watchdog === 'off' ? '' : ' on a host without a watchdog';
+  return [`NOT FENCED${where} (watchdog: ${spec.watchdog}): ${text}`];
 }
 
 /** Hosts that could not be looked at, and why. */

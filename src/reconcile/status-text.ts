@@ -15,14 +15,21 @@ export function describeStatus(status: ClusterStatus): string {
     memberTable(status),
     serviceTable(status.services),
     `RPO      ${describeRpo(rpo)}`,
-    `fencing  ${fencing.verdict === 'fenced' ? pc.green('fenced') : pc.yellow(`${fencing.verdict.toUpperCase()} (${fencing.reason})`)}`,
+    `fencing  ${describeFencing(fencing)}`,
     describeDrift(status),
     ...status.warnings.map((w) => pc.yellow(`warning  ${w.replaceAll('\n', '\n         ')}`)),
   ];
   return lines.join('\n');
 }
 
-function plainTable(head: string[]): Table.Table {
+/** The promise where it holds; else why not, and what can happen. */
+function describeFencing({ verdict, reason, guarantee }: ClusterStatus['fencing']): string {
+  if (verdict === 'fenced') return pc.green(`fenced: ${guarantee}`);
+  const head = pc.yellow(`${verdict.toUpperCase()} (${reason})`);
+  return verdict === 'unknown' ? head : `${head}\n         ${guarantee}`;
+}
+
+export function plainTable(head: string[]): Table.Table {
   return new Table({
     head: head.map((h) => pc.bold(h)),
     chars: {

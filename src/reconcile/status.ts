@@ -1,7 +1,8 @@
 // What a person and a script see of a cluster, judged from facts. Pure: the same facts, the same verdicts.
 
 import type { Routes } from '../../haproxy/facts.js';
-import { judgeFencing, type FencingVerdict } from '../../watchdog/policy.js';
+import type { FencingFacts } from '../../watchdog/facts.js';
+import type { FencingVerdict, MemberFencing } from '../../watchdog/verdict.js';
 import {
   findLeader,
   judgeRpo,
@@ -10,6 +11,7 @@ import {
   type PatroniFacts,
   type RpoVerdict,
 } from '../patroni/facts.js';
+import { judgeMembers } from './fencing.js';
 import { serviceNames, servicePort, type Cluster, type ServiceName } from '../topology/cluster.js';
 import { poolingOf, type Pooling } from '../topology/urls.js';
 import type { TenantPhase } from '../topology/tenant.js';
@@ -27,12 +29,19 @@ export interface ClusterStatus {
   members: MemberStatus[];
   services: ServiceStatus[];
   rpo: { bytes: number; durability: string; verdict: RpoVerdict };
-  fencing: FencingVerdict;
+  fencing: ClusterFencing;
   paused: boolean;
   /** What differs from the spec: the steps that `pgs plan` shows. */
   drift: { host: string | null; title: string; reason: string }[];
   /** What an operator should know: hosts that could not be looked at, certificates that end soon. */
   warnings: string[];
+}
+
+export interface ClusterFencing extends FencingVerdict {
+  /** How long two members could take writes, seconds; 0: never; null: without a bound, or not known. */
+  windowS: number | null;
+  /** What is guaranteed, or what can happen, in words. */
+  guarantee: string;
 }
 
 export interface MemberStatus {
@@ -45,7 +54,7 @@ export interface MemberStatus {
   lagBytes: number | null;
   synchronous: boolean;
   pendingRestart: boolean;
-  fencing: FencingVerdict;
+  fencing: MemberFencing;
 }
 
 export interface ServiceStatus {
@@ -65,12 +74,18 @@ export interface StatusInput {
   routes: Record<string, Routes | null>;
   plan: Plan;
   warnings: string[];
+  /** The settings that the members follow, null when not known. */
+  settings?: Record<string, unknown> | null;
+  /** By member. */
+  fencing?: Record<string, FencingFacts | null>;
 }
 
-export function judgeCluster({ cluster, phase, patroni, routes, plan, warnings }: StatusInput): ClusterStatus {
+export function judgeCluster(input: StatusInput): ClusterStatus {
+  const { cluster, phase, patroni, routes, plan, warnings } = input;
   const { spec } = cluster;
   const leader = findLeader(patroni);
-  const members = cluster.members.map((m) => judgeMember(m.name, m.host.name, cluster, patroni));
+  const fencing = judgeMembers(cluster, patroni, input.settings ?? null, input.fencing ?? {});
+  const members = cluster.members.map((m) => judgeMember(m.name, m.host.name, patroni, fencing[m.name]!));
   const timelines = new Set(members.map((m) => m.timeline));
   return {
     tenant: cluster.tenant,
@@ -95,7 +110,7 @@ export function judgeCluster({ cluster, phase, patroni, routes, plan, warnings }
       durability: spec.durability,
       verdict: judgeRpo(patroni, spec.rpoBytes, spec.durability),
     },
-    fencing: worstFencing(members),
+    fencing: worstFencing(members, leader?.name ?? null),
     paused: leader?.fact.paused ?? false,
     drift: plan.steps
       .filter((s) => s.action.kind !== 'none')
@@ -112,11 +127,10 @@ function isStreaming(fact: MemberFact | undefined): boolean {
   return fact?.reachable === true && fact.streaming;
 }
 
-function judgeMember(name: string, host: string, cluster: Cluster, patroni: PatroniFacts): MemberStatus {
+function judgeMember(name: string, host: string, patroni: PatroniFacts, fencing: MemberFencing): MemberStatus {
   const fact = patroni.members[name];
   const blank = { name, host, timeline: null, lagBytes: null, synchronous: false, pendingRestart: false };
   if (!fact?.reachable) {
-    const fencing = judgeFencing(cluster.spec.watchdog, null);
     return { ...blank, role: 'unknown', state: fact ? unanswered(fact.why) : 'not looked at', fencing };
   }
   const leader = findLeader(patroni);
@@ -128,8 +142,7 @@ function judgeMember(name: string, host: string, cluster: Cluster, patroni: Patr
     lagBytes: leader && fact.role === 'replica' ? lagBytes(fact, leader.fact) : null,
     synchronous: fact.synchronous,
     pendingRestart: fact.pendingRestart,
-    // Whether the device is armed is for the watchdog's own proof to say; until it has looked, it is not known.
-    fencing: judgeFencing(cluster.spec.watchdog, null),
+    fencing,
   };
 }
 
@@ -139,8 +152,16 @@ function unanswered(why: string): string {
 
 const fencingOrder: FencingVerdict['verdict'][] = ['fenced', 'unknown', 'not fenced'];
 
-function worstFencing(members: MemberStatus[]): FencingVerdict {
-  return members
-    .map((m) => m.fencing)
-    .reduce((a, b) => (fencingOrder.indexOf(b.verdict) > fencingOrder.indexOf(a.verdict) ? b : a));
+/** Of the worst member; among equals of the leader, whose window it is now. */
+function worstFencing(members: MemberStatus[], leader: string | null): ClusterFencing {
+  const rank = (m: MemberStatus) => fencingOrder.indexOf(m.fencing.verdict) * 2 + (m.name === leader ? 1 : 0);
+  const worst = members.reduce((a, b) => (rank(b) > rank(a) ? b : a));
+  const { verdict, reason, guarantee } = worst.fencing;
+  const where = members.every((m) => m.fencing.verdict === verdict) ? '' : `${worst.name}: `;
+  return {
+    verdict,
+    reason: `${where}${reason}`,
+    windowS: verdict === 'fenced' ? 0 : guarantee.windowS || null,
+    guarantee: guarantee.text,
+  };
 }

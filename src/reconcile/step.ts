@@ -80,6 +80,8 @@ export interface Plan {
   steps: Step[];
   /** What pgs saw but will not change by itself; shown with the plan. */
   warnings: string[];
+  /** What holds whether something is changed or not, such as a cluster that is not fenced. */
+  notes?: string[];
 }
 
 /** What happens while a plan is run; times by the caller's clock, milliseconds. */

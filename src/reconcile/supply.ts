@@ -84,7 +84,12 @@ function unfitFor(
   const major = release ? postgresMajorOf(inventory, release) : null;
   if (major !== null && major !== spec.postgres) unfit.push(`it has PostgreSQL ${major}, not ${spec.postgres}`);
   const device = found.watchdogs[0]?.device ?? null;
-  const watchdog = refuseWatchdog(spec.watchdog, { host, device, container: found.container !== null });
+  const watchdog = refuseWatchdog(spec.watchdog, {
+    host,
+    device,
+    softdogAvailable: found.softdogAvailable,
+    container: found.container !== null,
+  });
   if (watchdog) unfit.push(watchdog);
   return unfit.length > 0 ? unfit.join('; ') : null;
 }

@@ -75,9 +75,10 @@ function chooseHosts(request: PlacementRequest): HostSupply[] {
       hint: `Name ${count} hosts, or ask for another number of --replicas.`,
     });
   }
-  const fit = candidates.filter((s) => s.unfit === null);
+  const judged = candidates.map((s) => ({ ...s, unfit: s.unfit ?? ownedBy(s.host, others) }));
+  const fit = judged.filter((s) => s.unfit === null);
   if (fit.length < count) {
-    const unfit = candidates.filter((s) => s.unfit !== null).map((s) => `${s.host.name}: ${s.unfit}`);
+    const unfit = judged.filter((s) => s.unfit !== null).map((s) => `${s.host.name}: ${s.unfit}`);
     throw new PgsError('unfit', {
       doing,
       found: [
@@ -91,6 +92,13 @@ function chooseHosts(request: PlacementRequest): HostSupply[] {
   }
   if (named) return fit;
   return pickSpread(fit, count, others);
+}
+
+/** A host that gives its watchdog to one tenant takes no second one: the device can be opened once. */
+function ownedBy({ name, fencing }: Host, others: TenantRecord[]): string | null {
+  if (fencing !== 'device') return null;
+  const owner = others.find((o) => o.allocation.members.some((m) => m.host === name))?.spec.tenant;
+  return owner === undefined ? null : `gives its watchdog to ${owner} alone (fencing: device in pgs.yaml)`;
 }
 
 function findSupply(name: string, supply: HostSupply[], doing: string): HostSupply {

@@ -42,12 +42,14 @@ export interface HostSnapshot {
 
 const baseDirectories = [
   '/etc',
+  '/etc/pgs',
   '/etc/systemd/system',
   '/usr/local/lib/pgs',
   '/etc/default',
   '/run',
   '/run/pgs',
   '/usr/local/lib',
+  '/usr/local/lib/pgs',
   '/var/lib',
 ];
 

@@ -4,10 +4,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { patroniWatchdog } from '../../watchdog/desired.js';
 import { desiredHaproxy, desiredRouting, renderRouting } from '../../haproxy/desired.js';
 import type { Resource } from '../../src/host/resource.js';
 import { desiredDcsSettings, desiredPatroni } from '../../src/patroni/desired.js';
 import { desiredPgbouncer, renderPgbouncerConfig } from '../../src/pgbouncer/desired.js';
+import { desiredMember } from '../../src/reconcile/member.js';
 import { desiredSql } from '../../src/postgres/desired.js';
 import { reveal } from '../../src/secrets/secret.js';
 import { clusterOf, fakeSecrets, inventory, recordOf } from '../fixtures/fleet.js';
@@ -46,9 +48,15 @@ const dcs = {
   caPem: 'certificate etcd-ca\n',
   clientCertificate: true,
 };
-const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs);
+const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs, patroniWatchdog(cluster, cluster.members[0]!));
 const poolers = desiredPgbouncer(cluster, cluster.members[0]!, fakeSecrets());
 const routing = [...desiredHaproxy(), ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets())];
+
+const fencedOn = (fencing: 'shared' | 'device') => {
+  const fenced = clusterOf(recordOf('acme', { watchdog: 'required', pool: 'off' }));
+  const [member] = fenced.members;
+  return desiredMember(fenced, { ...member!, host: { ...member!.host, fencing } }, fakeSecrets(), dcs);
+};
 
 describe('what is rendered for a tenant is what the golden copies say', () => {
   test('resources of a member', () => expectGolden('member-resources.txt', listing(patroni)));
@@ -78,6 +86,18 @@ describe('what is rendered for a tenant is what the golden copies say', () => {
     expectGolden('tenant-unpooled.cfg', renderRouting(unpooled, unpooled.entries[3]!, tls));
   });
   test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets(), 17).reveal()));
+  test.each(['shared', 'device'] as const)('a fenced member (%s)', (fencing) => {
+    const resources = fencedOn(fencing);
+    expectGolden(`fenced-${fencing}-resources.txt`, listing(resources));
+    const watchdog = contentOf(resources, 'patroni.yml').replace(/^[^]*(?=^watchdog:)/m, '');
+    const unit = contentOf(resources, 'pgs-patroni@acme.service').split('\n');
+    const lines = unit.filter((line) => /^(After|Wants|ExecStartPre|BindReadOnlyPaths|PrivateDevices)=/.test(line));
+    expectGolden(`fenced-${fencing}-patroni.txt`, `${watchdog}${lines.join('\n')}\n`);
+  });
+  test('the unit of the fencing service', () =>
+    expectGolden('pgs-fence.service', contentOf(fencedOn('shared'), 'pgs-fence.service')));
+  test("the tenant's place in the fencing service", () =>
+    expectGolden('fence-acme.json', contentOf(fencedOn('shared'), 'acme.json')));
   test.each(['fast', 'norm', 'safe', 'wide'] as const)('settings in the DCS with preset %s', (rto) =>
     expectGolden(
       `settings-${rto}.json`,

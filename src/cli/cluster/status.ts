@@ -3,6 +3,7 @@ import { showStat } from '../../../haproxy/commands.js';
 import { parseRoutes, type Routes } from '../../../haproxy/facts.js';
 import { planOf } from '../../reconcile/change.js';
 import { gatherCluster, openCluster, type OpenCluster } from '../../reconcile/cluster.js';
+import { gatherFencing } from '../../reconcile/fencing.js';
 import type { Session } from '../../reconcile/session.js';
 import { judgeCertificates } from '../../reconcile/certificates.js';
 import { judgeCluster, type ClusterStatus } from '../../reconcile/status.js';
@@ -21,7 +22,11 @@ export async function status(given: string | undefined, command: Command): Promi
 export async function gatherStatus(session: Session, tenant: string): Promise<ClusterStatus> {
   const open = await openCluster(session, tenant);
   try {
-    const [facts, routes] = await Promise.all([gatherCluster(session, open), gatherRoutes(session, open)]);
+    const [facts, routes, fencing] = await Promise.all([
+      gatherCluster(session, open),
+      gatherRoutes(session, open),
+      gatherFencing(session, open),
+    ]);
     const plan = planOf(open, facts);
     const warnings = judgeCertificates(open, session.fleetSecrets, new Date());
     return judgeCluster({
@@ -31,6 +36,8 @@ export async function gatherStatus(session: Session, tenant: string): Promise<Cl
       routes,
       plan,
       warnings,
+      settings: facts.settings,
+      fencing,
     });
   } finally {
     open.patroni.close();

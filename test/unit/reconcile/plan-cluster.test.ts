@@ -39,7 +39,15 @@ function chain({ steps }: Plan, ids: string[]): string[] {
 }
 
 test('a cluster that is as it should be needs nothing', () => {
-  expect(planCluster(wantedInput())).toEqual({ subject: 'cluster acme', steps: [], warnings: [] });
+  expect(planCluster(wantedInput())).toMatchObject({ subject: 'cluster acme', steps: [], warnings: [] });
+});
+
+test('a plan says NOT FENCED, and what that can mean, unless the watchdog is required', () => {
+  const notesOf = (watchdog: 'required' | 'automatic' | 'off') =>
+    planCluster(wantedInput(clusterOf(recordOf('acme', { watchdog })))).notes;
+  expect(notesOf('off')).toEqual([expect.stringMatching(/^NOT FENCED \(watchdog: off\).*from 25-30 s after/)]);
+  expect(notesOf('automatic')).toEqual([expect.stringMatching(/^NOT FENCED on a host without a watchdog/)]);
+  expect(notesOf('required')).toEqual([]);
 });
 
 describe('a new tenant', () => {

@@ -132,3 +132,11 @@ test('placing many tenants keeps members and first members within one of even', 
 test('the memory budget is an eighth of the host within its bounds', () => {
   expect([512, 8192, 1_000_000].map(memoryBudgetMiB)).toEqual([256, 1024, 16384]);
 });
+
+test('a host that gives its watchdog to one tenant takes no second one', () => {
+  const supply = supplyOf(['a', 'b', 'c']).map((s) => ({ ...s, host: { ...s.host, fencing: 'device' as const } }));
+  expect(placeTenant(requestOf({ supply })).members).toHaveLength(3);
+  expect(() => placeTenant(requestOf({ supply, others: [recordOf('one')] }))).toThrow(
+    /gives its watchdog to one alone/,
+  );
+});

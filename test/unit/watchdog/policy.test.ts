@@ -1,37 +1,70 @@
 import { describe, expect, test } from 'vitest';
-import { judgeFencing, refuseWatchdog } from '../../../watchdog/policy.js';
+import { bootstrapTiming, presets, rtoPresetNames } from '../../../src/topology/presets.js';
+import { bootstrapTtlS, guaranteeOf, refuseWatchdog, watchdogTiming } from '../../../watchdog/policy.js';
 
 describe('a host for a new member', () => {
   test.each([
     ['required', '/dev/watchdog', false, null],
     ['required', '/dev/watchdog', true, null],
     ['required', null, true, /container/],
-    ['required', null, false, /no watchdog device/],
+    ['required', null, false, /no watchdog device.*pgs host prepare h1/],
     ['automatic', null, true, null],
     ['off', null, false, null],
   ] as const)('%s with device %s (container: %s)', (mode, device, container, refusal) => {
-    const found = refuseWatchdog(mode, { host: 'h1', device, container });
+    const found = refuseWatchdog(mode, { host: 'h1', device, container, softdogAvailable: true });
     if (refusal === null) expect(found).toBeNull();
     else expect(found).toMatch(refusal);
   });
+
+  test('is not told to load a module that its kernel does not have', () => {
+    const supply = { host: 'h1', device: null, container: false, softdogAvailable: false };
+    expect(refuseWatchdog('required', supply)).not.toContain('prepare');
+  });
 });
 
-describe('a member', () => {
-  test('counts as fenced only while Patroni holds the device', () => {
-    expect(judgeFencing('required', true).verdict).toBe('fenced');
-    expect(judgeFencing('automatic', true).verdict).toBe('fenced');
-    expect(judgeFencing('automatic', false).verdict).toBe('not fenced');
-    expect(judgeFencing('required', false).verdict).toBe('not fenced');
+describe('timing of the watchdog', () => {
+  test.each([
+    ['fast', 8, 12],
+    ['norm', 11, 19],
+    ['safe', 16, 44],
+    ['wide', 26, 94],
+  ] as const)('%s: margin %i s, time-out %i s', (preset, safetyMarginS, timeoutS) => {
+    expect(watchdogTiming(presets[preset].patroni)).toEqual({ safetyMarginS, timeoutS });
   });
 
-  test.each(['required', 'automatic'] as const)(
-    'that could not be looked at is not known to be fenced (%s)',
-    (mode) => {
-      expect(judgeFencing(mode, null).verdict).toBe('unknown');
-    },
-  );
+  test.each(rtoPresetNames)('%s leaves no window with either mechanism, not even right after a promotion', (preset) => {
+    const timing = presets[preset].patroni;
+    const { timeoutS } = watchdogTiming(timing);
+    for (const mechanism of ['pipe', 'device'] as const) {
+      const guarantee = guaranteeOf(mechanism, timeoutS, timing);
+      expect(guarantee.windowS).toBe(0);
+      expect(guarantee.marginS).toBeGreaterThanOrEqual(2);
+    }
+  });
 
-  test.each([true, false, null])('with the watchdog off is not fenced, whatever holds a device (%s)', (held) => {
-    expect(judgeFencing('off', held).verdict).toBe('not fenced');
+  test.each(rtoPresetNames)('%s rides out one slow round of the DCS without being fenced', (preset) => {
+    const { loopWaitS, retryTimeoutS } = presets[preset].patroni;
+    expect(watchdogTiming(presets[preset].patroni).timeoutS).toBeGreaterThan(loopWaitS + retryTimeoutS);
+  });
+
+  test.each(rtoPresetNames)('a cluster of preset %s is made with a time-out that Patroni accepts', (preset) => {
+    const steady = presets[preset].patroni;
+    const timeoutS = bootstrapTtlS(bootstrapTiming, steady) - watchdogTiming(steady).safetyMarginS;
+    expect(timeoutS).toBeGreaterThan(bootstrapTiming.loopWaitS);
+  });
+});
+
+describe('a guarantee', () => {
+  test("with Patroni's default margin of 5 s and a long loop_wait has a window after a promotion, and says how long", () => {
+    const { safe, wide } = presets;
+    expect(guaranteeOf('device', safe.patroni.ttlS - 5, safe.patroni).windowS).toBe(6);
+    expect(guaranteeOf('device', wide.patroni.ttlS - 5, wide.patroni).windowS).toBe(16);
+    expect(guaranteeOf('pipe', safe.patroni.ttlS - 5, safe.patroni).text).toContain('for up to 9 s');
+  });
+
+  test('without an armed watchdog has a window without an end', () => {
+    const guarantee = guaranteeOf(null, null, presets.norm.patroni);
+    expect(guarantee).toMatchObject({ deadAfterS: null, windowS: null });
+    expect(guarantee.text).toContain('from 25-30 s after its last renewal');
   });
 });
