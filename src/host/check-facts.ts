@@ -49,6 +49,8 @@ export interface WatchdogFact {
   device: string;
   /** What its driver calls itself ("Software Watchdog"), or null where the kernel does not say. */
   identity: string | null;
+  /** Processes that have it open. */
+  holders: { pid: number; command: string; user: string }[];
 }
 
 export interface ClockFact {

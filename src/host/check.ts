@@ -3,6 +3,7 @@
 import semver from 'semver';
 import type { Inventory } from '../inventory/inventory.js';
 import type { CheckFacts, Listener, PortRange } from './check-facts.js';
+import { watchdogStrangers } from './desired-watchdog.js';
 import {
   brokenEtcdPair,
   findRelease,
@@ -227,6 +228,14 @@ function judgeCores({ cores }: CheckFacts): Judgement {
 
 function judgeWatchdog(facts: CheckFacts, { defaults }: Inventory): Judgement {
   const { watchdogs, container, softdogAvailable } = facts;
+  const strangers = watchdogStrangers(watchdogs);
+  if (strangers.length > 0) {
+    return {
+      verdict: defaults.watchdog === 'required' ? 'unfit' : 'warning',
+      found: `${strangers.join(', ')}, so neither systemd nor Patroni can have it`,
+      hint: 'Stop and disable what holds it (often watchdog.service), then run `pgs host prepare`.',
+    };
+  }
   if (watchdogs.length > 0) {
     return fit(watchdogs.map(({ device, identity }) => `${device}${identity ? ` (${identity})` : ''}`).join(', '));
   }
@@ -234,7 +243,7 @@ function judgeWatchdog(facts: CheckFacts, { defaults }: Inventory): Judgement {
   if (defaults.watchdog === 'off') return fit(`${why}; watchdog is off in pgs.yaml, so tenants are NOT FENCED`);
   const hint =
     container === null && softdogAvailable
-      ? 'Load softdog: `modprobe softdog`, and a line `softdog` in /etc/modules-load.d/softdog.conf.'
+      ? '`pgs host prepare` loads softdog now and at each boot, blacklisted or not.'
       : 'Use a machine with a watchdog or the softdog module, or set `watchdog: off` under defaults in pgs.yaml, which means not fenced.';
   return { verdict: defaults.watchdog === 'required' ? 'unfit' : 'warning', found: why, hint };
 }

@@ -136,8 +136,15 @@ function parseWatchdogs(lines: string[]): WatchdogFact[] {
     .filter((line) => line.startsWith('device '))
     .map((line) => {
       const device = line.slice('device '.length);
-      return { device, identity: identities.get(device.replace('/dev/', '')) || null };
+      const holders = lines.filter((holder) => holder.startsWith(`holder ${device} `)).map(parseHolder);
+      return { device, identity: identities.get(device.replace('/dev/', '')) || null, holders };
     });
+}
+
+/** `holder DEVICE PID USER COMMAND` */
+function parseHolder(line: string): WatchdogFact['holders'][number] {
+  const [, , pid = '0', user = '', ...command] = line.split(' ');
+  return { pid: Number(pid), user, command: command.join(' ') };
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Plan, Step } from '../reconcile/step.js';
 import type { CheckFacts } from './check-facts.js';
 import { judgeHost } from './check.js';
 import { desiredHost, pgdgSource } from './desired-host.js';
+import { chooseWatchdog, desiredWatchdog, watchdogStrangers, watchdogUnit } from './desired-watchdog.js';
 import type { ReachableHost } from './facts.js';
 import { findRelease, packagesFor, supportedReleases, type Release } from './packages.js';
 import { planResources } from './plan-resources.js';
@@ -37,7 +38,8 @@ export function packagesOfInterest(inventory: Inventory): string[] {
 
 /** Resources about which facts are needed, whatever release the host turns out to have. */
 export function resourcesOfInterest(inventory: Inventory): Resource[] {
-  return [...desiredHost(inventory), ...supportedReleases.slice(0, 1).map(pgdgSource)];
+  const watchdog = desiredWatchdog({ node: '/dev/watchdog0', softdog: true }, 'shared');
+  return [...desiredHost(inventory), ...watchdog, ...supportedReleases.slice(0, 1).map(pgdgSource)];
 }
 
 /**
@@ -51,8 +53,10 @@ export function planPrepare(facts: PrepareFacts, inventory: Inventory, host: str
   const files = planResources({ host, subject: 'prepare', resources: desiredHost(inventory), facts: facts.host });
   const steps = [...files, ...planJournald(facts.check, host, files)];
   if (inventory.packages === 'pgdg') steps.push(...planPgdg(facts, host, release, idsOf(steps)));
+  steps.push(...planWatchdog(facts, inventory, host, idsOf(steps)));
   steps.push(...planPackages(facts.check, inventory, host, release, idsOf(steps)));
-  return { subject: `host ${host}`, steps, warnings: maskWarnings(facts.check, inventory, host) };
+  const warnings = [...maskWarnings(facts.check, inventory, host), ...watchdogWarnings(facts.check, inventory, host)];
+  return { subject: `host ${host}`, steps, warnings };
 }
 
 function idsOf(steps: Step[]): string[] {
@@ -74,21 +78,51 @@ function refuseUnfit(check: CheckFacts, inventory: Inventory, host: string): voi
 
 function planJournald({ journalLimitsLoaded }: CheckFacts, host: string, files: Step[]): Step[] {
   if (journalLimitsLoaded) return [];
-  const unit = 'systemd-journald.service';
-  return [
-    {
-      id: `${host}/prepare/${unit}`,
-      host,
-      title: `restart ${unit}`,
-      reason: 'it has not read the limits of the journal',
-      diff: [],
-      needs: idsOf(files),
-      timeoutMs: 30_000,
-      destructive: false,
-      action: { kind: 'unit', unit, verb: 'restart' },
-      done: { kind: 'none' },
-    },
-  ];
+  return [unitStep(host, 'systemd-journald.service', 'it has not read the limits of the journal', idsOf(files))];
+}
+
+function unitStep(host: string, unit: string, reason: string, needs: string[]): Step {
+  return {
+    id: `${host}/prepare/${unit}`,
+    host,
+    title: `restart ${unit}`,
+    reason,
+    diff: [],
+    needs,
+    timeoutMs: 30_000,
+    destructive: false,
+    action: { kind: 'unit', unit, verb: 'restart' },
+    done: { kind: 'none' },
+  };
+}
+
+function fencingOf({ hosts }: Inventory, host: string): 'shared' | 'device' {
+  return hosts.find(({ name }) => name === host)?.fencing ?? 'shared';
+}
+
+/** The kernel's watchdog where the fleet wants fencing and the host can have one; systemd is told again if it lost the device. */
+function planWatchdog(
+  { check, host: facts }: PrepareFacts,
+  inventory: Inventory,
+  host: string,
+  needs: string[],
+): Step[] {
+  const chosen = chooseWatchdog(check);
+  if (inventory.defaults.watchdog === 'off' || chosen === null) return [];
+  const fencing = fencingOf(inventory, host);
+  const resources = desiredWatchdog(chosen, fencing);
+  const steps = planResources({ host, subject: 'watchdog', resources, facts, needs });
+  const held = check.watchdogs.some(({ holders }) => holders.some(({ pid }) => pid === 1));
+  if (fencing === 'device' || held || steps.some(({ action }) => action.kind === 'unit')) return steps;
+  if (watchdogStrangers(check.watchdogs).length > 0) return steps;
+  return [...steps, unitStep(host, watchdogUnit, `systemd does not hold ${chosen.node}`, [...needs, ...idsOf(steps)])];
+}
+
+function watchdogWarnings({ watchdogs }: CheckFacts, inventory: Inventory, host: string): string[] {
+  if (inventory.defaults.watchdog === 'off') return [];
+  return watchdogStrangers(watchdogs).map(
+    (held) => `${held} on ${host}, so nothing there is fenced: stop and disable that, then run this again`,
+  );
 }
 
 /** PGDG's source, after the distribution's package that holds its key. */

@@ -34,6 +34,11 @@ for entry in /sys/class/watchdog/*; do
   [ ! -r "$entry/identity" ] || read -r identity <"$entry/identity"
   echo "identity ${entry##*/} $identity"
 done
+find /proc/[0-9]*/fd -lname '/dev/watchdog*' -printf '%l %p\n' 2>/dev/null | while read -r device path; do
+  pid=${path#/proc/}
+  pid=${pid%%/*}
+  echo "holder $device $pid $(stat -c %U "/proc/$pid") $(cat "/proc/$pid/comm")"
+done
 # shellcheck disable=SC2012
 if ls "/lib/modules/$(uname -r)"/kernel/drivers/watchdog/softdog.ko* >/dev/null 2>&1; then echo softdog; fi
 

@@ -174,11 +174,11 @@ describe('watchdog', () => {
 
   it('can be had from softdog where the module is', () => {
     const facts = fitFacts({ container: null, softdogAvailable: true });
-    expect(verdict('watchdog', facts, asked('required')).hint).toContain('modprobe softdog');
+    expect(verdict('watchdog', facts, asked('required')).hint).toContain('pgs host prepare');
   });
 
   it('that is there is fit, by name', () => {
-    const watchdogs = [{ device: '/dev/watchdog0', identity: 'Software Watchdog' }];
+    const watchdogs = [{ device: '/dev/watchdog0', identity: 'Software Watchdog', holders: [] }];
     expect(verdict('watchdog', fitFacts({ watchdogs }), asked('required'))).toMatchObject({
       verdict: 'fit',
       found: '/dev/watchdog0 (Software Watchdog)',

@@ -109,12 +109,16 @@ it('notices an interrupted dpkg', () => {
 it('reads watchdogs with their drivers, and a softdog that could be loaded', () => {
   const answer = recordedAnswer('trixie-bare').replace(
     '@watchdog\n',
-    '@watchdog\ndevice /dev/watchdog\ndevice /dev/watchdog0\nidentity watchdog0 Software Watchdog\nsoftdog\n',
+    '@watchdog\ndevice /dev/watchdog\ndevice /dev/watchdog0\nidentity watchdog0 Software Watchdog\nholder /dev/watchdog0 301 root watchdog\nsoftdog\n',
   );
   const facts = parseCheckFacts(answer, [], { atMs: 0, answeredAtMs: 0 }, 'h1');
   expect(facts.watchdogs).toEqual([
-    { device: '/dev/watchdog', identity: null },
-    { device: '/dev/watchdog0', identity: 'Software Watchdog' },
+    { device: '/dev/watchdog', identity: null, holders: [] },
+    {
+      device: '/dev/watchdog0',
+      identity: 'Software Watchdog',
+      holders: [{ pid: 301, user: 'root', command: 'watchdog' }],
+    },
   ]);
   expect(facts.softdogAvailable).toBe(true);
 });
