@@ -5,6 +5,7 @@ import { dcsCommand } from './dcs.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
+import { watchdogCommand } from './watchdog.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
 export const commands: (() => Command)[] = [
@@ -14,6 +15,7 @@ export const commands: (() => Command)[] = [
   clusterCommand,
   switchoverCommand,
   failoverCommand,
+  watchdogCommand,
   planCommand,
   applyCommand,
   useCommand,

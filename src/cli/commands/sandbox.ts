@@ -1,8 +1,15 @@
 // `pgs sandbox`: real Debian machines on this box, to try pgs and to test it.
 
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Preparation, SandboxStatus } from '../../sandbox/sandbox.js';
+import type { MachineKind, Preparation, SandboxStatus } from '../../sandbox/sandbox.js';
 import type { OutputFormat } from '../terminal.js';
+
+interface UpOptions {
+  hosts?: number;
+  release?: 'trixie' | 'bookworm';
+  machines?: MachineKind | Record<string, MachineKind>;
+  bare?: true;
+}
 
 interface GlobalOptions {
   output: OutputFormat;
@@ -35,9 +42,17 @@ function upCommand(): Command {
     .description('make the machines, or repair and start them')
     .option('--hosts <count>', 'how many machines (default: as many as there are, or 3)', wholeNumber)
     .addOption(new Option('--release <name>', 'Debian release (default: trixie)').choices(['trixie', 'bookworm']))
+    .option(
+      '--machines <kinds>',
+      'container, vm (a kernel of its own under QEMU, with a watchdog), or host by host such as h1=vm; what it is not told is a container',
+      machinesOption,
+    )
     .option('--bare', 'leave the machines as Debian installs them; `pgs host prepare` makes them fit')
-    .addHelpText('after', '\nExamples:\n  $ pgs sandbox up\n  $ pgs sandbox up --hosts 5\n  $ pgs sandbox up --bare')
-    .action(async (options: { hosts?: number; release?: 'trixie' | 'bookworm'; bare?: true }, command: Command) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pgs sandbox up\n  $ pgs sandbox up --hosts 5\n  $ pgs sandbox up --machines h1=vm\n  $ pgs sandbox up --bare',
+    )
+    .action(async (options: UpOptions, command: Command) => {
       const { terminal, name, sandboxUp, sandboxStatus } = await open(command);
       const { bare, ...wanted } = options;
       const preparation = bare ? null : await loadPreparation();
@@ -142,9 +157,21 @@ function wholeNumber(text: string): number {
   throw new InvalidArgumentError('it must be a whole number');
 }
 
+/** `vm`, or `h1=vm,h3=vm`. */
+function machinesOption(text: string): MachineKind | Record<string, MachineKind> {
+  if (text === 'vm' || text === 'container') return text;
+  const kinds: Record<string, MachineKind> = {};
+  for (const part of text.split(',')) {
+    const [, host, kind] = /^([a-z][a-z0-9-]*)=(vm|container)$/.exec(part) ?? [];
+    if (!host || !kind) throw new InvalidArgumentError('it must be container, vm, or such as h1=vm,h2=container');
+    kinds[host] = kind as MachineKind;
+  }
+  return kinds;
+}
+
 function renderStatus(status: SandboxStatus): string {
-  const rows = status.hosts.map(({ name, address, power, ssh }) => {
-    return `  ${name.padEnd(6)}${address.padEnd(16)}${power.padEnd(5)}${ssh ? 'ssh answers' : power === 'on' ? 'ssh does not answer' : ''}`;
+  const rows = status.hosts.map(({ name, kind, address, power, ssh }) => {
+    return `  ${name.padEnd(6)}${address.padEnd(16)}${power.padEnd(5)}${kind === 'vm' ? 'virtual machine, ' : ''}${ssh ? 'ssh answers' : power === 'on' ? 'ssh does not answer' : ''}`;
   });
   return [
     `Sandbox ${status.name}: Debian ${status.release}, ${status.subnet} on ${status.bridge}`,
