@@ -10,9 +10,21 @@ import { ensureKeyPair } from './keys.js';
 import { hostKey } from './machine.js';
 import type { Sandbox } from './state.js';
 
-const watchdogNote =
-  "These machines are containers: they share this box's kernel and have no watchdog device of their own. So an old " +
-  'leader that hangs is NOT FENCED here. On real machines say `required`.';
+const watchdogNotes = {
+  off:
+    "These machines are containers: they share this box's kernel and have no watchdog device of their own. So an old " +
+    'leader that hangs is NOT FENCED here. On real machines say `required`.',
+  automatic:
+    'Some of these machines are containers, which have no watchdog device of their own and are NOT FENCED; the virtual ' +
+    'machines among them are. On real machines say `required`.',
+  required: 'These are virtual machines with a kernel of their own: only a leader with an armed watchdog takes writes.',
+} as const;
+
+/** As much fencing as the machines can give. */
+function watchdogOf({ hosts }: Sandbox['state']): keyof typeof watchdogNotes {
+  if (hosts.every(({ kind }) => kind === 'vm')) return 'required';
+  return hosts.some(({ kind }) => kind === 'vm') ? 'automatic' : 'off';
+}
 
 /**
  * Makes what is missing of the fleet's files. A pgs.yaml that is there may have been changed by its owner: only missing
@@ -26,8 +38,8 @@ export async function ensureConfig(sandbox: Sandbox): Promise<void> {
     fleet: sandbox.name,
     hosts: state.hosts.map(({ name, address }) => ({ name, address, zone: name })),
     ssh: { key: basename(paths.key) },
-    defaults: { watchdog: 'off' },
-    notes: { watchdog: watchdogNote },
+    defaults: { watchdog: watchdogOf(state) },
+    notes: { watchdog: watchdogNotes[watchdogOf(state)] },
   });
   await editInventory(paths.config, (document) => {
     for (const host of state.hosts) {

@@ -16,6 +16,8 @@ export interface MachineIdentity {
   peers: { name: string; address: string }[];
   /** `http://address:port` through which apt reaches the mirrors; there is no other way out. */
   aptProxy: string;
+  /** Of a virtual machine: begun from a saved state, its card has the address of another. */
+  macAddress?: string;
 }
 
 export interface MachineFile {
@@ -74,11 +76,18 @@ export function renderHosts(peers: { name: string; address: string }[]): string 
   return `${lines.join('\n')}\n`;
 }
 
-function renderNetwork({ address, subnet }: MachineIdentity): string {
+function renderNetwork({ address, subnet, macAddress }: MachineIdentity): string {
   return `# The sandbox's only network. There is no gateway: ${gatewayAddress(subnet)} is reached, and nothing behind it.
 [Match]
 Name=host0
-
+${
+  macAddress === undefined
+    ? ''
+    : `
+[Link]
+MACAddress=${macAddress}
+`
+}
 [Network]
 Address=${address}/24
 DHCP=no

@@ -4,7 +4,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { forgetIdentity, shutDownMachine, startMachine, unmountRoot, waitForSshd } from './machine.js';
+import { forgetIdentity, shutDownMachine, startContainer, unmountRoot, waitForSshd } from './machine.js';
 import { runLocalChecked } from './local.js';
 import { cacheKey, type Release } from './names.js';
 import { machinePaths } from './paths.js';
@@ -43,7 +43,7 @@ export async function ensureLayer(
   if (!host) throw new Error('a sandbox has at least one host');
   if (!existsSync(path)) {
     progress(`preparing the first machine (once; the result is kept in ${cache})`);
-    await startMachine(sandbox, host, [base]);
+    await startContainer(sandbox, host, [base]);
     await waitForSshd(sandbox, host);
     await preparation.prepareMachine({ configPath: sandbox.paths.config, host: host.name, progress });
     progress('keeping the prepared machine as a layer');

@@ -8,10 +8,10 @@ import { dirname, join } from 'node:path';
 import { PgsError } from '../errors.js';
 import { aptProxyUrl } from './apt-cache.js';
 import { cgroupPath, cgroupPopulated, cgroupProcesses, createCgroup, killCgroup, removeCgroup } from './cgroup.js';
-import { identityPaths, machineFiles, renderHosts } from './identity.js';
+import { identityPaths, machineFiles, renderHosts, type MachineFile } from './identity.js';
 import { ensureKeyPair, type KeyPair } from './keys.js';
 import { runLocal, runLocalChecked, startDetached, waitUntil } from './local.js';
-import { machineName } from './names.js';
+import { machineName, vmMac } from './names.js';
 import { cutCable, findCable, removeCable } from './network.js';
 import { machinePaths, type MachinePaths } from './paths.js';
 import { processStartTicks } from './staging.js';
@@ -20,7 +20,7 @@ import { saveSandbox, type Sandbox, type SandboxHost } from './state.js';
 const mountTimeoutMs = 20_000;
 
 /** From the start of nspawn to sshd's greeting; it takes about 2 s on an idle box. */
-const bootTimeoutMs = 90_000;
+const bootTimeoutMs = { container: 90_000, vm: 240_000 };
 
 export function isOn(sandbox: Sandbox, host: SandboxHost): boolean {
   return cgroupPopulated(cgroupPath(sandbox.name, host.name));
@@ -35,12 +35,13 @@ export function hostKey(sandbox: Sandbox, host: SandboxHost): Promise<KeyPair> {
 export async function refreshHostsFile(sandbox: Sandbox, host: SandboxHost): Promise<void> {
   const path = join(machinePaths(sandbox.paths, host.name).root, 'etc/hosts');
   const content = renderHosts(sandbox.state.hosts);
-  if (!isOn(sandbox, host) || readFileSync(path, 'utf8') === content) return;
+  // A virtual machine's files cannot be reached from here; it has those that it was told of when it was made.
+  if (host.kind === 'vm' || !isOn(sandbox, host) || readFileSync(path, 'utf8') === content) return;
   await writeFile(path, content);
 }
 
-/** Starts the machine unless it runs. Waits until it is known by its cable, not until it answers. */
-export async function startMachine(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
+/** Starts a container unless it runs. Waits until it is known by its cable, not until it answers. */
+export async function startContainer(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
   if (isOn(sandbox, host)) return recordProcess(sandbox, host, null);
   const paths = machinePaths(sandbox.paths, host.name);
   await clearRemains(sandbox, host);
@@ -128,7 +129,7 @@ async function describeProcess(sandbox: Sandbox, host: SandboxHost): Promise<boo
  */
 export async function unplugMachine(sandbox: Sandbox, host: SandboxHost): Promise<void> {
   const cgroup = cgroupPath(sandbox.name, host.name);
-  if (isOn(sandbox, host) && host.veth === null) await describeProcess(sandbox, host);
+  if (isOn(sandbox, host) && host.kind === 'container' && host.veth === null) await describeProcess(sandbox, host);
   if (host.veth) await cutCable(sandbox, host.veth);
   if (!(await killCgroup(cgroup))) {
     throw new PgsError('unknown-result', {
@@ -153,7 +154,7 @@ export async function shutDownMachine(sandbox: Sandbox, host: SandboxHost): Prom
 }
 
 /** Cable and cgroup of a machine that does not run any more, and what its nspawn had no chance to clear away. */
-async function clearRemains(sandbox: Sandbox, host: SandboxHost): Promise<void> {
+export async function clearRemains(sandbox: Sandbox, host: SandboxHost): Promise<void> {
   if (host.veth) await removeCable(sandbox, host.veth);
   host.veth = null;
   for (const kind of ['propagate', 'unix-export']) {
@@ -168,13 +169,14 @@ async function clearRemains(sandbox: Sandbox, host: SandboxHost): Promise<void> 
 /** Waits for sshd's greeting. */
 export async function waitForSshd(sandbox: Sandbox, host: SandboxHost): Promise<void> {
   const ready = () => !isOn(sandbox, host) || answersSsh(host.address);
-  if ((await waitUntil(ready, bootTimeoutMs)) && isOn(sandbox, host)) return;
+  const limitMs = bootTimeoutMs[host.kind];
+  if ((await waitUntil(ready, limitMs)) && isOn(sandbox, host)) return;
   const { log } = machinePaths(sandbox.paths, host.name);
   throw new PgsError('unreachable', {
     doing: 'waiting for ssh',
     host: host.name,
     found: isOn(sandbox, host)
-      ? `no answer on ${host.address}:22 in ${bootTimeoutMs / 1000} s`
+      ? `no answer on ${host.address}:22 in ${limitMs / 1000} s`
       : `the machine ended:\n${lastLines(log)}`,
     hint: `See ${log}.`,
   });
@@ -222,18 +224,28 @@ function isMountPoint(path: string): boolean {
   return statSync(path).dev !== statSync(dirname(path)).dev;
 }
 
-async function writeIdentity(sandbox: Sandbox, host: SandboxHost, paths: MachinePaths): Promise<void> {
+/** The files that make it this machine. */
+export async function identityOf(
+  sandbox: Sandbox,
+  host: SandboxHost,
+  machineId: string | null = null,
+): Promise<MachineFile[]> {
   const { public: authorizedKey } = await ensureKeyPair(sandbox.paths.key, `pgs sandbox ${sandbox.name}`);
-  const files = machineFiles({
+  return machineFiles({
     name: host.name,
     address: host.address,
     subnet: sandbox.state.subnet,
-    machineId: knownMachineId(paths) ?? randomBytes(16).toString('hex'),
+    machineId: machineId ?? randomBytes(16).toString('hex'),
     hostKey: await hostKey(sandbox, host),
     authorizedKey,
     peers: sandbox.state.hosts,
     aptProxy: aptProxyUrl(sandbox),
+    ...(host.kind === 'vm' ? { macAddress: vmMac(sandbox.name, host.name) } : {}),
   });
+}
+
+async function writeIdentity(sandbox: Sandbox, host: SandboxHost, paths: MachinePaths): Promise<void> {
+  const files = await identityOf(sandbox, host, knownMachineId(paths));
   await mkdir(join(paths.root, 'root/.ssh'), { recursive: true, mode: 0o700 });
   for (const file of files) {
     const path = join(paths.root, file.path);

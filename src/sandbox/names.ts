@@ -47,6 +47,16 @@ export function machineName(sandbox: string, host: string): string {
   return `pgs-${sandbox}-${host}`;
 }
 
+/** This box's end of a virtual machine's cable. */
+export function tapName(sandbox: string, host: string): string {
+  return `pgv-${digest(`${sandbox}/${host}`).slice(0, interfaceNameMax - 4)}`;
+}
+
+/** A virtual machine's own MAC address. */
+export function vmMac(sandbox: string, host: string): string {
+  return macFromBytes(Buffer.from(digest(`${sandbox}/${host}`), 'hex'));
+}
+
 /** Address of the bridge: the sandbox's side of this box. */
 export function gatewayAddress(subnet: string): string {
   return `${prefix(subnet)}.1`;

@@ -90,6 +90,14 @@ function interfaceIndex(name: string): number | null {
   return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
 }
 
+/** Makes a virtual machine's cable and plugs it in. */
+export async function plugTap(sandbox: Sandbox, tap: string): Promise<void> {
+  const doing = `plugging in ${tap}`;
+  const ip = (...args: string[]) => runLocalChecked(doing, ['ip', ...args], { timeoutMs: ipTimeoutMs });
+  if (!existsSync(join('/sys/class/net', tap))) await ip('tuntap', 'add', 'dev', tap, 'mode', 'tap');
+  await ip('link', 'set', tap, 'up', 'master', sandbox.state.bridge);
+}
+
 /** Pulls the cable: from now on nothing that the machine sends leaves it. */
 export async function cutCable(sandbox: Sandbox, veth: string): Promise<void> {
   if (!bridgePorts(sandbox.state.bridge).includes(veth)) return;

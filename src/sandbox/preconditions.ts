@@ -21,6 +21,13 @@ const programs: [program: string, debianPackage: string][] = [
   ['mount', 'mount'],
 ];
 
+/** What virtual machines need besides. */
+const vmPrograms: [program: string, debianPackage: string][] = [
+  ['qemu-system-x86_64', 'qemu-system-x86'],
+  ['qemu-img', 'qemu-utils'],
+  ['mkfs.ext4', 'e2fsprogs'],
+];
+
 /** What was found on this box. */
 export interface BoxFacts {
   platform: string;
@@ -32,10 +39,11 @@ export interface BoxFacts {
 }
 
 /**
+ * @param virtualMachines - they are wanted too
  * @throws PgsError `unfit` with everything that is missing.
  */
-export async function checkBox(): Promise<void> {
-  const faults = boxFaults(await gatherBoxFacts());
+export async function checkBox(virtualMachines = false): Promise<void> {
+  const faults = boxFaults(await gatherBoxFacts(virtualMachines));
   if (faults.length === 0) return;
   throw new PgsError('unfit', {
     doing: 'checking whether this machine can run a sandbox',
@@ -57,7 +65,9 @@ export function boxFaults(facts: BoxFacts): { found: string; hint: string }[] {
     });
   }
   if (facts.missingPrograms.length > 0) {
-    const wanted = programs.filter(([program]) => facts.missingPrograms.includes(program)).map(([, name]) => name);
+    const wanted = [...programs, ...vmPrograms]
+      .filter(([program]) => facts.missingPrograms.includes(program))
+      .map(([, name]) => name);
     faults.push({
       found: `not installed: ${facts.missingPrograms.join(', ')}`,
       hint: `apt-get install ${[...new Set(wanted)].join(' ')}`,
@@ -75,11 +85,12 @@ export function boxFaults(facts: BoxFacts): { found: string; hint: string }[] {
   return faults;
 }
 
-async function gatherBoxFacts(): Promise<BoxFacts> {
+async function gatherBoxFacts(virtualMachines: boolean): Promise<BoxFacts> {
   const platform = process.platform;
   if (platform !== 'linux') return { platform, uid: -1, missingPrograms: [], overlay: false, cgroup2: null };
   const uid = process.getuid?.() ?? -1;
-  const missingPrograms = programs.map(([program]) => program).filter((program) => !onPath(program));
+  const needed = virtualMachines ? [...programs, ...vmPrograms] : programs;
+  const missingPrograms = needed.map(([program]) => program).filter((program) => !onPath(program));
   return { platform, uid, missingPrograms, overlay: await hasOverlay(uid), cgroup2: cgroupMount() };
 }
 

@@ -15,7 +15,9 @@ import {
   answersSsh,
   isOn,
   refreshHostsFile,
-  startMachine,
+  clearRemains,
+  identityOf,
+  startContainer,
   unmountRoot,
   unplugMachine,
   waitForSshd,
@@ -34,10 +36,20 @@ import { bridgeOwner, ensureBridge, findFreeSubnet, refuseForeignBridge, removeB
 import { cacheDirectory, machinePaths, sandboxPaths, sandboxRoot } from './paths.js';
 import { checkBox } from './preconditions.js';
 import { sweepStaging } from './staging.js';
-import { findSandbox, loadSandbox, sandboxHost, saveSandbox, type Sandbox, type SandboxHost } from './state.js';
+import {
+  findSandbox,
+  loadSandbox,
+  sandboxHost,
+  saveSandbox,
+  type MachineKind,
+  type Sandbox,
+  type SandboxHost,
+} from './state.js';
+import { ensureVmImage } from './vm-image.js';
+import { startVm } from './vm.js';
 
 export { sandboxConfigPath, sandboxName } from './paths.js';
-export { loadSandbox, sandboxHost, type Sandbox } from './state.js';
+export { loadSandbox, machineKinds, sandboxHost, type MachineKind, type Sandbox } from './state.js';
 export type { Preparation } from './layer.js';
 
 export interface SandboxOptions {
@@ -46,6 +58,8 @@ export interface SandboxOptions {
   hosts?: number;
   /** Default: what it has, or trixie. */
   release?: Release;
+  /** Kinds of machines by host name, or of all; default: what it has, else containers. */
+  machines?: MachineKind | Record<string, MachineKind>;
   progress: (line: string) => void;
 }
 
@@ -57,7 +71,7 @@ export interface SandboxStatus {
   release: Release;
   /** Path of its pgs.yaml. */
   config: string;
-  hosts: { name: string; address: string; power: 'on' | 'off'; ssh: boolean }[];
+  hosts: { name: string; kind: MachineKind; address: string; power: 'on' | 'off'; ssh: boolean }[];
 }
 
 const lockWaitMs = 30_000;
@@ -70,7 +84,7 @@ const lockWaitMs = 30_000;
 export async function sandboxUp(options: SandboxOptions, preparation: Preparation | null): Promise<Sandbox> {
   checkSandboxName(options.name);
   checkHostCount(options.hosts);
-  await checkBox();
+  await checkBox(wantsVm(options));
   return withSandboxLock(options.name, async () => {
     const { progress } = options;
     const sandbox = await ensureState(options);
@@ -82,7 +96,11 @@ export async function sandboxUp(options: SandboxOptions, preparation: Preparatio
     const off = sandbox.state.hosts.filter((host) => !isOn(sandbox, host));
     if (off.length > 0) progress(`starting ${off.map((host) => host.name).join(', ')}`);
     await Promise.all(sandbox.state.hosts.map((host) => refreshHostsFile(sandbox, host)));
-    await Promise.all(sandbox.state.hosts.map((host) => bringUp(sandbox, host, layers)));
+    // One image for all: made before the machines start side by side, and the first of them leaves its state for the others.
+    const [first, ...others] = off.filter(({ kind }) => kind === 'vm');
+    if (first) await bringUp(sandbox, first, layers, progress);
+    const rest = sandbox.state.hosts.filter(({ kind }) => kind === 'container').concat(others);
+    await Promise.all(rest.map((host) => bringUp(sandbox, host, layers, progress)));
     await saveSandbox(sandbox);
     return sandbox;
   });
@@ -113,6 +131,7 @@ export async function sandboxStatus(sandbox: Sandbox): Promise<SandboxStatus> {
     const on = isOn(sandbox, host);
     return {
       name: host.name,
+      kind: host.kind,
       address: host.address,
       power: on ? ('on' as const) : ('off' as const),
       ssh: on && (await answersSsh(host.address)),
@@ -143,7 +162,7 @@ export async function powerOn(sandbox: Sandbox, host: string): Promise<void> {
     }
     await ensureBridge(current);
     await ensureAptCache(current);
-    await bringUp(current, machine, layers);
+    await bringUp(current, machine, layers, () => undefined);
   });
 }
 
@@ -195,11 +214,36 @@ async function sweepLocks(name: string): Promise<void> {
   }
 }
 
-async function bringUp(sandbox: Sandbox, host: SandboxHost, layers: string[]): Promise<void> {
-  await startMachine(sandbox, host, layers);
+async function bringUp(
+  sandbox: Sandbox,
+  host: SandboxHost,
+  layers: string[],
+  progress: (line: string) => void,
+): Promise<void> {
+  if (host.kind === 'vm') return bringUpVm(sandbox, host, layers, progress);
+  await startContainer(sandbox, host, layers);
   await waitForSshd(sandbox, host);
   // While it boots, the machine's parent may still be a short-lived process of nspawn: noted again now that it runs.
-  await startMachine(sandbox, host, layers);
+  await startContainer(sandbox, host, layers);
+}
+
+async function bringUpVm(
+  sandbox: Sandbox,
+  host: SandboxHost,
+  layers: string[],
+  progress: (line: string) => void,
+): Promise<void> {
+  if (!isOn(sandbox, host)) {
+    const image = await ensureVmImage(sandbox, cacheDirectory(), layers, progress);
+    await clearRemains(sandbox, host);
+    await startVm(sandbox, host, image, await identityOf(sandbox, host));
+  }
+  await waitForSshd(sandbox, host);
+}
+
+function wantsVm({ name, machines = {} }: SandboxOptions): boolean {
+  const kinds = typeof machines === 'string' ? [machines] : Object.values(machines);
+  return kinds.includes('vm') || (findSandbox(name)?.state.hosts.some(({ kind }) => kind === 'vm') ?? false);
 }
 
 /** The recorded state, with hosts added where more are wanted; it is on disk before anything is made. */
@@ -212,10 +256,18 @@ async function ensureState(options: SandboxOptions): Promise<Sandbox> {
   }
   const wanted = options.hosts ?? (state.hosts.length || hostsMin);
   if (wanted < state.hosts.length) throw mismatch(sandbox, `it has ${state.hosts.length} hosts, more than ${wanted}`);
+  const kindOf = (name: string) => (typeof options.machines === 'string' ? options.machines : options.machines?.[name]);
+  const stranger = Object.keys(typeof options.machines === 'object' ? options.machines : {}).find(
+    (name) => !hostNames(wanted).includes(name),
+  );
+  if (stranger !== undefined) throw mismatch(sandbox, `--machines names ${stranger}, which it does not have`);
   for (const name of hostNames(wanted)) {
-    if (state.hosts.some((host) => host.name === name)) continue;
+    const there = state.hosts.find((host) => host.name === name);
+    const kind = kindOf(name) ?? there?.kind ?? 'container';
+    if (there && there.kind !== kind) throw mismatch(sandbox, `its machine ${name} is a ${there.kind}, not a ${kind}`);
+    if (there) continue;
     const address = hostAddress(state.subnet, name);
-    state.hosts.push({ name, address, veth: null, pid: null, pidStartTicks: null });
+    state.hosts.push({ name, kind, address, veth: null, pid: null, pidStartTicks: null });
   }
   await saveSandbox(sandbox);
   return sandbox;

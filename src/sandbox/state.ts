@@ -9,12 +9,17 @@ import { writeFileAtomically } from '../operator-files.js';
 import { checkSandboxName, releases } from './names.js';
 import { sandboxPaths, type SandboxPaths } from './paths.js';
 
+export const machineKinds = ['container', 'vm'] as const;
+export type MachineKind = (typeof machineKinds)[number];
+
 const hostSchema = z.strictObject({
   name: z.string(),
+  /** A container shares this box's kernel; a virtual machine has its own, with a watchdog. */
+  kind: z.enum(machineKinds).default('container'),
   address: z.string(),
   /** This box's end of the machine's cable; null while it is off. */
   veth: z.string().nullable(),
-  /** The nspawn process that runs it. What decides whether it runs is its cgroup; these are for people. */
+  /** The nspawn or QEMU process that runs it. What decides whether it runs is its cgroup; these are for people. */
   pid: z.int().nullable(),
   /** Clock ticks after boot at which the process started (field 22 of /proc/<pid>/stat). */
   pidStartTicks: z.int().nullable(),
