@@ -2,10 +2,10 @@
 
 import { absentFencing, desiredFencing, patroniWatchdog } from '../../watchdog/desired.js';
 import type { Resource } from '../host/resource.js';
-import { absentPatroni, desiredPatroni, tenantSlice, type DcsEndpoints } from '../patroni/desired.js';
+import { absentPatroni, desiredPatroni, type DcsEndpoints } from '../patroni/desired.js';
 import { absentPgbouncer, desiredPgbouncer } from '../pgbouncer/desired.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
-import type { Cluster, PlacedMember } from '../topology/cluster.js';
+import { tenantSlice, type Cluster, type PlacedMember } from '../topology/cluster.js';
 
 export function desiredMember(
   cluster: Cluster,

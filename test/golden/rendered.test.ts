@@ -48,7 +48,13 @@ const dcs = {
   caPem: 'certificate etcd-ca\n',
   clientCertificate: true,
 };
-const patroni = desiredPatroni(cluster, cluster.members[0]!, fakeSecrets(), dcs, patroniWatchdog(cluster, cluster.members[0]!));
+const patroni = desiredPatroni(
+  cluster,
+  cluster.members[0]!,
+  fakeSecrets(),
+  dcs,
+  patroniWatchdog(cluster, cluster.members[0]!),
+);
 const poolers = desiredPgbouncer(cluster, cluster.members[0]!, fakeSecrets());
 const routing = [...desiredHaproxy(), ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets())];
 
