@@ -234,7 +234,7 @@ function notTheCandidate({ cluster }: OpenCluster, { from, to }: SwitchoverChoic
     doing: `switching ${cluster.tenant} over from ${from} to ${to}`,
     found:
       change.leader === from
-        ? `Patroni gave up: ${from} leads again, and the clients go on`
+        ? `${to} did not take over, and ${from} leads again; the clients go on`
         : `${to} did not take over, and Patroni chose ${change.leader}, which leads now; the clients go on`,
     hint: `See what became of ${to}: \`pgs cluster logs ${cluster.tenant} --member ${to}\`.`,
   });
