@@ -32,7 +32,8 @@ export function libpqUrl(cluster: Cluster, service: ServiceName, account: Accoun
 }
 
 /**
- * A URL for pgJDBC. It reads the password file when the property `org.postgresql.pgpassfile` or the variable PGPASSFILE names it.
+ * A URL for pgJDBC. The application gives the password (property `password`): pgJDBC looks a list of hosts up in a password file as if
+ * it were one host, and finds nothing.
  * Where pooled sessions share server connections and PgBouncer is older than 1.21, statements must not be prepared on the server.
  */
 export function jdbcUrl(cluster: Cluster, service: ServiceName, account: Account, files: ClientFiles): string {
