@@ -13,8 +13,16 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
-          exclude: ['test/integration/slow/**'],
+          exclude: ['test/integration/slow/**', 'test/integration/vm/**'],
           globalSetup: ['test/integration/sandbox.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+      {
+        test: {
+          name: 'vm',
+          include: ['test/integration/vm/**/*.test.ts'],
+          globalSetup: ['test/integration/vm.setup.ts'],
           ...oneAfterTheOther,
         },
       },

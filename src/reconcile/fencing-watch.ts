@@ -11,8 +11,8 @@ export interface PortWatch {
 }
 
 export interface KeyWatch {
-  /** When the leader's lease runs out at the earliest unless it is renewed; by performance.now(). */
-  expiresMs(): number;
+  /** When the leader's lease runs out at the earliest unless it is renewed, by performance.now(); null while it was not seen. */
+  expiresMs(): number | null;
   /** When the key was first seen to belong to somebody else or to nobody; null while it has not. */
   leftMs(): number | null;
   end(): void;
@@ -66,7 +66,7 @@ function tryPort(address: string, port: number): Promise<'open' | 'refused' | 's
 /** @param holder - the member whose key it is */
 export function watchKey(dcs: Dcs, key: string, holder: string): KeyWatch {
   let ended = false;
-  let expiresMs = 0;
+  let expiresMs: number | null = null;
   let leftMs: number | null = null;
   const watch = async () => {
     while (!ended && leftMs === null) {
@@ -77,7 +77,7 @@ export function watchKey(dcs: Dcs, key: string, holder: string): KeyWatch {
           const askedMs = performance.now();
           // Whole seconds, rounded down, and at least as many as were left when it was asked.
           const leftS = await dcs.leaseRemainingS(found.lease);
-          if (leftS > 0) expiresMs = Math.max(expiresMs, askedMs + leftS * 1000);
+          if (leftS > 0) expiresMs = Math.max(expiresMs ?? 0, askedMs + leftS * 1000);
         }
       } catch {
         // The next look may succeed; a key that cannot be looked at says nothing.

@@ -35,7 +35,7 @@ export interface VerifyResult {
   keepaliveToKillS: number | null;
   /** From the stop of Patroni to the death of PostgreSQL as seen from here, seconds. */
   stopToKillS: number | null;
-  /** What was left until the leader's key would have expired, seconds: it has to be positive. */
+  /** What was left until the leader's key would have expired, seconds: it has to be positive. Null when one of both was not seen. */
   marginS: number | null;
   /** The whole machine was reset. */
   machineReset: boolean;
@@ -177,7 +177,8 @@ async function fire(
     const stoppedMs = performance.now();
     progress(`Patroni of ${member.name} is stopped; its watchdog fires ${fencing.timeoutS} s after its last keepalive`);
     const diedMs = await port.died((fencing.timeoutS! + 15) * 1000, signal);
-    const marginS = diedMs === null ? null : (key.expiresMs() - diedMs) / 1000;
+    const expiresMs = key.expiresMs();
+    const marginS = diedMs === null || expiresMs === null ? null : (expiresMs - diedMs) / 1000;
     progress(
       diedMs === null ? 'NOTHING killed it in time' : `it is dead ${seconds(diedMs - stoppedMs)} s after the stop`,
     );

@@ -11,7 +11,10 @@ def read(path, default=""):
 
 
 def run(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, timeout=8).stdout.strip()
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=8).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def number(text):
@@ -133,11 +136,13 @@ for name, pipe in pipes.items():
     }
 
 release = os.uname().release
-usec = run("systemctl", "show", "-p", "RuntimeWatchdogUSec", "--value")
+manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+# "t 10000000"; the largest number means that it is off.
+usec = run("busctl", "get-property", *manager, "RuntimeWatchdogUSec").rpartition(" ")[2]
 print(json.dumps({
     "container": run("systemd-detect-virt", "-c") or "none",
     "service": None if properties.get("LoadState") != "loaded" else properties.get("ActiveState"),
-    "systemdTimeoutS": 0 if usec in ("0", "infinity", "") else 1 if number(usec.rstrip("mins ")) is None else number(usec.rstrip("mins ")),
+    "systemdTimeoutS": int(usec) / 1e6 if usec.isdigit() and int(usec) < 2**63 else 0,
     "bootId": read("/proc/sys/kernel/random/boot_id"),
     "softdog": {
         "loaded": os.path.isdir("/sys/module/softdog"),
