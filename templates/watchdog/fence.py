@@ -287,7 +287,10 @@ def update_tenants(tenants, state):
 
 
 def close_pipe(tenant):
-    os.unlink(tenant.pipe)
+    try:
+        os.unlink(tenant.pipe)
+    except FileNotFoundError:
+        pass  # its directory went with the tenant
     os.close(tenant.fd)
     tell_systemd("FDSTOREREMOVE=1\nFDNAME=" + tenant.name)
 
@@ -387,6 +390,7 @@ def wait(name):
 
 
 if __name__ == "__main__":
+    os.umask(0o022)  # `--wait` runs with that of Patroni's unit, and its directory must be entered by the tenant
     os.makedirs(PIPES, mode=0o755, exist_ok=True)
     if sys.argv[1:] == ["--stopped"]:
         stopped()

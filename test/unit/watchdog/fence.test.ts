@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -251,6 +252,26 @@ test('a tenant that leaves loses its pipe, but not while it is armed', async () 
   writeSync(pipe, 'V');
   closeSync(pipe);
   await until('the pipe is gone', () => !existsSync(pipeOf('acme')));
+});
+
+test('a tenant whose directory goes with it leaves the others guarded by the same run', async () => {
+  register('bolt');
+  await begin();
+  await until('the second pipe is there', () => existsSync(pipeOf('bolt')));
+  const { pid } = service!;
+  await rm(join(root, 'etc/pgs/fence.d/bolt.json'));
+  await rm(join(root, 'run/pgs/fence/bolt'), { recursive: true });
+  await until('bolt is forgotten', () => state('bolt') === undefined);
+  expect(service).toMatchObject({ pid, exitCode: null, signalCode: null });
+});
+
+test('the directory of a pipe can be entered, whatever the umask of who makes it', async () => {
+  const child = spawn('sh', ['-c', 'umask 077; exec python3 -I "$0" --wait acme', program], {
+    env: { ...process.env, PGS_FENCE_ROOT: root },
+  });
+  await until('the directory is there', () => existsSync(join(root, 'run/pgs/fence/acme')));
+  expect((statSync(join(root, 'run/pgs/fence/acme')).mode & 0o777).toString(8)).toBe('755');
+  child.kill('SIGKILL');
 });
 
 test('a tenant that is root is not guarded, since all its processes would be killed', async () => {
