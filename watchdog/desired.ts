@@ -132,5 +132,7 @@ export function absentFencing(tenant: string): Resource[] {
   return [
     { kind: 'absent', what: 'path', name: `${tenantsDir}/${tenant}.json`, destructive: false },
     { kind: 'absent', what: 'path', name: `/run/pgs/fence/${tenant}`, destructive: false },
+    // On a host that gives its watchdog to one tenant, this was that tenant.
+    { kind: 'absent', what: 'path', name: udevRules, destructive: false },
   ];
 }

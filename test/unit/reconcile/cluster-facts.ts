@@ -54,7 +54,8 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
 function hostWith(resources: Resource[], { paths: { run } }: Cluster): ReachableHost {
   const host = emptyHost();
   host.paths[run] = { kind: 'directory', owner: 'pgs-acme', group: 'pgs-acme', mode: '0700', empty: false };
-  for (const path of ['/etc/pgs/fence.d/acme.json', '/run/pgs/fence/acme']) host.paths[path] = { kind: 'absent' };
+  for (const path of ['/etc/pgs/fence.d/acme.json', '/run/pgs/fence/acme', '/etc/udev/rules.d/61-pgs-watchdog.rules'])
+    host.paths[path] = { kind: 'absent' };
   const hashes: Record<string, string> = {};
   for (const r of resources) {
     if (r.kind === 'user') host.users[r.name] = { present: true, home: r.home };
