@@ -22,12 +22,14 @@ module.exports = {
       from: { path: components },
       to: { path: '^src/reconcile/', pathNot: '^src/reconcile/step' },
     },
-    ...['src/etcd', 'src/patroni', 'src/postgres', 'src/pgbouncer', 'src/sandbox', 'haproxy', 'watchdog'].map((component) => ({
-      name: `component-${component.split('/').pop()}-stands-alone`,
-      severity: 'error',
-      from: { path: `^${component}/` },
-      to: { path: components, pathNot: `^${component}/` },
-    })),
+    ...['src/etcd', 'src/patroni', 'src/postgres', 'src/pgbouncer', 'src/sandbox', 'haproxy', 'watchdog'].map(
+      (component) => ({
+        name: `component-${component.split('/').pop()}-stands-alone`,
+        severity: 'error',
+        from: { path: `^${component}/` },
+        to: { path: components, pathNot: `^${component}/` },
+      }),
+    ),
     {
       name: 'foundations-do-not-look-up',
       severity: 'error',

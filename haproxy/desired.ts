@@ -20,6 +20,8 @@ const globalFile = `${configDir}/00-pgs.cfg`;
 export const runDir = '/run/pgs-haproxy';
 export const adminSocket = `${runDir}/admin.sock`;
 const masterSocket = `${runDir}/master.sock`;
+/** What HAProxy knew of its servers at the last reload. */
+const stateFile = '/var/lib/pgs-haproxy/servers.state';
 const reload = '/usr/local/lib/pgs/haproxy-reload';
 
 /** Backends of the pooled services. */
@@ -46,7 +48,7 @@ export function desiredHaproxy(): Resource[] {
       path: globalFile,
       mode: '0600',
       ...own,
-      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, holdScript }),
+      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, holdScript, stateFile }),
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', '{}'],
     },
     {
@@ -71,6 +73,8 @@ export function desiredHaproxy(): Resource[] {
         holdScript,
         runName: 'pgs-haproxy',
         masterSocket,
+        adminSocket,
+        stateFile,
         reload,
       }),
     },

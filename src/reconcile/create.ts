@@ -85,14 +85,16 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
     request.source,
   );
   refuseOtherHosts(record, request);
-  if (equal(wanted, record.spec)) return record;
+  // What was destroyed comes back as it was, unless it is asked for otherwise.
+  const revived = record.phase === 'retired';
+  const asked = revived ? { ...record.spec, ...pick(wanted, Object.keys(request.given)) } : wanted;
+  if (equal(asked, record.spec)) return record;
   throw new PgsError('usage', {
     doing: `creating ${tenant}`,
-    found: `${record.phase === 'retired' ? 'its data was kept' : 'it is there already'} with another spec:\n${specDifferences(record.spec, wanted).join('\n')}`,
-    hint:
-      record.phase === 'retired'
-        ? 'Leave the options out to take it over as it was; then change it with `pgs apply -f`.'
-        : `Change it with \`pgs cluster show ${tenant} -o yaml\` and \`pgs apply -f\`.`,
+    found: `${revived ? 'its data was kept' : 'it is there already'} with another spec:\n${specDifferences(record.spec, asked).join('\n')}`,
+    hint: revived
+      ? 'Leave the options out to take it over as it was; then change it with `pgs apply -f`.'
+      : `Change it with \`pgs cluster show ${tenant} -o yaml\` and \`pgs apply -f\`.`,
   });
 }
 
@@ -114,6 +116,10 @@ function keptData(record: TenantRecord): PgsError {
     found: `data of an earlier ${tenant} is kept on ${record.allocation.members.map((m) => m.host).join(', ')}`,
     hint: `Take it over with --reuse-data, or remove it for good with \`pgs cluster destroy ${tenant} --purge-data\`.`,
   });
+}
+
+function pick(spec: TenantSpec, keys: string[]): Partial<TenantSpec> {
+  return Object.fromEntries(Object.entries(spec).filter(([key]) => keys.includes(key)));
 }
 
 export function specDifferences(before: TenantSpec, after: TenantSpec): string[] {

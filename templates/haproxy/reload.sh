@@ -1,22 +1,29 @@
 #!/bin/sh
-# Makes HAProxy take what is in its directories: UNIT USER MASTER_SOCKET CONFIG_DIR TLS_DIR. The unit's ExecReload calls it as root.
+# Makes HAProxy take what is in its directories: UNIT USER MASTER_SOCKET ADMIN_SOCKET STATE_FILE CONFIG_DIR TLS_DIR. The unit's
+# ExecReload calls it as root.
 #
 # The lock is the one under which pgs changes this host's files, so that what is checked, noted and loaded is one state: a tenant
 # whose files come or go at this moment waits. HAProxy is asked on its master socket, which answers when the new worker runs or was
 # refused; a signal would say nothing of a refusal. (HAProxy before 2.7 closes the socket without a word.)
+#
+# The new worker begins with what the old one knew of its servers. Otherwise every member counts as the leader until its first
+# check, and clients of all tenants are led to replicas.
 set -eu
-unit=$1 user=$2 master=$3
-shift 2
-configs=$2
+unit=$1 user=$2 master=$3 admin=$4 state=$5 configs=$6
+shift 5
 
 exec 9>/run/pgs/apply.lock
 flock -w 60 9 || {
   echo 'another run of pgs has been changing this host for 60 s' >&2
   exit 1
 }
-shift
+umask 077
+as_user="setpriv --reuid=$user --regid=$user --clear-groups --"
+# shellcheck disable=SC2016,SC2086
+$as_user sh -c 'echo "show servers state" | socat -t 5 - "UNIX-CONNECT:$1" >"$2.new" && mv -f "$2.new" "$2"' sh "$admin" "$state"
 /usr/local/lib/pgs/stamp "$unit" "$@"
-setpriv --reuid="$user" --regid="$user" --clear-groups -- /usr/sbin/haproxy -c -q -f "$configs"
+# shellcheck disable=SC2086
+$as_user /usr/sbin/haproxy -c -q -f "$configs"
 answer=$(echo reload | socat -t 60 - "UNIX-CONNECT:$master")
 case $answer in
 '' | Success=1*) /usr/local/lib/pgs/stamp --commit "$unit" ;;

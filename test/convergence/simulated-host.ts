@@ -366,8 +366,8 @@ export class SimulatedHost implements HostAccess {
     const lines = Object.values(this.#unit(name).read).join('\n').split('\n');
     return lines.flatMap((line) => {
       const words = line.startsWith(`${setting}=`) ? line.split(/\s+/) : [];
-      // What haproxy-reload stamps comes after the unit, the user and the socket.
-      const before = words[0]?.endsWith('/stamp') ? 2 : words[0]?.endsWith('/haproxy-reload') ? 4 : 0;
+      // What haproxy-reload stamps comes after the unit, the user, two sockets and the state.
+      const before = words[0]?.endsWith('/stamp') ? 2 : words[0]?.endsWith('/haproxy-reload') ? 6 : 0;
       if (before === 0 || words[1] === '--commit') return [];
       const instance = /@(.*)\.[a-z]+$/.exec(name)?.[1] ?? '';
       return words.slice(before).map((word) => word.replaceAll('%i', instance));

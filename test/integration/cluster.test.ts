@@ -72,7 +72,7 @@ describe('a created cluster', () => {
     const { run } = await import('./machines.js');
     const ran = await run('psql', ['-XqAt', url, '-c', 'SELECT 1']);
     expect(ran.code).not.toBe(0);
-    expect(ran.stderr).toMatch(/no encryption|no pg_hba.conf entry/);
+    expect(ran.stderr).toMatch(/SSL required|no encryption|no pg_hba.conf entry/);
   });
 
   test('has checksums, SCRAM passwords only, and no superuser password', async () => {
