@@ -10,8 +10,8 @@ const systemConf = '/etc/systemd/system.conf.d/pgs-watchdog.conf';
 /** What softdog calls itself in the kernel. */
 export const softdogIdentity = 'Software Watchdog';
 
-/** How long systemd may hang before the machine is reset, seconds. */
-export const systemdStallS = 10;
+/** How long systemd may hang before the machine is reset, seconds: less than any leader key lives (18 with the preset fast). */
+export const systemdStallS = 15;
 
 export interface KernelWatchdog {
   /** `/dev/watchdog0`; `/dev/watchdog` is another name of the first one. */

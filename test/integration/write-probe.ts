@@ -97,8 +97,8 @@ function connector(tenant: string, port: number): (address: string) => Promise<p
       database: 'app',
       password,
       ssl: { ca },
-      connectionTimeoutMillis: 2000,
-      query_timeout: 1000,
+      connectionTimeoutMillis: 5000,
+      query_timeout: 3000,
     });
     client.on('error', () => undefined);
     await client.connect();

@@ -91,14 +91,14 @@ describe('a host that can have a watchdog', () => {
     const { steps, warnings } = plan({ softdogAvailable: true });
     expect(steps.map(({ id }) => id)).toEqual(['h1/watchdog/files', `h1/watchdog/${watchdogUnit}`]);
     expect(contents(steps)).toContain('modprobe --ignore-install softdog');
-    expect(contents(steps)).toContain('RuntimeWatchdogSec=10\nWatchdogDevice=/dev/watchdog0\n');
+    expect(contents(steps)).toContain('RuntimeWatchdogSec=15\nWatchdogDevice=/dev/watchdog0\n');
     expect(warnings).toEqual([]);
   });
 
   it('with hardware gets no softdog', () => {
     const { steps } = plan({ watchdogs: [device('watchdog0', 'iTCO_wdt')], softdogAvailable: true });
     expect(contents(steps)).not.toContain('softdog');
-    expect(contents(steps)).toContain('RuntimeWatchdogSec=10');
+    expect(contents(steps)).toContain('RuntimeWatchdogSec=15');
   });
 
   it('that gives it to its one tenant does not let systemd have it', () => {
