@@ -32,3 +32,12 @@ case $answer in
   exit 1
   ;;
 esac
+exec 9>&-
+
+# Sessions that are open stay with the old worker, which checks nobody any more: it would not cut them off from a member that is
+# lost or changes its role. The poolers come over as soon as their clients' transactions end, which no client notices.
+for config in /etc/pgs/tenants/*/pgbouncer-*.ini; do
+  [ ! -f "$config" ] || printf '%s %s %s\n' "$(stat -c %U "$config")" "$(sed -n 's/^unix_socket_dir = //p' "$config")" \
+    "$(sed -n 's/^listen_port = //p' "$config")"
+done | xargs -r -P 8 -n 3 sh -c \
+  'timeout 2 runuser -u "$1" -- psql -Xqw -h "$2" -p "$3" -U pgbouncer -c RECONNECT pgbouncer >/dev/null 2>&1 || true' sh
