@@ -8,12 +8,35 @@ module.exports = {
       from: {},
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
+    {
+      name: 'nothing-imports-the-daemon',
+      severity: 'error',
+      from: { pathNot: '^src/(daemon|cli/(drill|daemon|chaos))/' },
+      to: { path: '^src/daemon/' },
+    },
     { name: 'nothing-imports-cli', severity: 'error', from: { pathNot: '^src/cli/' }, to: { path: '^src/cli/' } },
     {
-      name: 'nothing-imports-chaos',
+      name: 'only-the-command-line-imports-chaos',
       severity: 'error',
-      from: { path: '^(src|haproxy|watchdog)/' },
+      from: {
+        path: '^(src|haproxy|watchdog)/',
+        pathNot: '^src/(cli/(chaos|drill|daemon)/|cli/commands/chaos|daemon/)',
+      },
       to: { path: '^chaos/' },
+    },
+    {
+      name: 'the-oracle-reads-only-the-history',
+      comment: 'so that a stored run can be judged again; what it needs of other modules is types',
+      severity: 'error',
+      from: { path: '^chaos/oracle/' },
+      to: { pathNot: '^chaos/(oracle/|history|ledger)', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'faults-are-data',
+      comment: 'they name commands and never run them',
+      severity: 'error',
+      from: { path: '^chaos/(faults/|targets|preflight\\.ts|arm\\.ts)' },
+      to: { path: '^(src/(reconcile|sandbox|cli)/|chaos/(run|steps|perform|observe|workload|store|power))' },
     },
     {
       name: 'components-do-not-know-the-plan',
@@ -33,7 +56,7 @@ module.exports = {
     {
       name: 'foundations-do-not-look-up',
       severity: 'error',
-      from: { path: '^src/(host|state|pki|secrets|inventory|topology)/' },
+      from: { path: '^src/(host|state|drills|pki|secrets|inventory|topology)/' },
       to: {
         path: '^(src/(cli|reconcile|sandbox|patroni|postgres|pgbouncer)|haproxy|watchdog|chaos)/',
         pathNot: '^src/reconcile/step',

@@ -21,7 +21,15 @@ export default defineConfig({
       {
         test: {
           name: 'vm',
-          include: ['test/integration/vm/**/*.test.ts'],
+          include: ['test/integration/vm/*.test.ts'],
+          globalSetup: ['test/integration/vm.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+      {
+        test: {
+          name: 'vm-slow',
+          include: ['test/integration/vm/slow/*.test.ts'],
           globalSetup: ['test/integration/vm.setup.ts'],
           ...oneAfterTheOther,
         },

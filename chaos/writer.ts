@@ -1,13 +1,13 @@
 // A client that writes at a fixed rate, whatever the answers are (open loop), and keeps the journal of what it was told. It never
-// retries: every error is seen.
+// retries: every error is seen. Which host it connects to is the caller's to say; templates/client/node-postgres.mjs is what applications use.
 
 import pg from 'pg';
 import type { LedgerEntry } from './ledger.js';
 
 export interface WriterOptions {
-  /** A new client for the entry that is to be used next; the writer connects and ends it. */
-  connect: (attempt: number) => pg.Client;
-  /** Table with a column `key bigint`; it is the caller's to make. */
+  /** A connected client, such as `rotateHosts` gives; the writer ends it. */
+  connect: () => Promise<pg.Client>;
+  /** Table with a column `key bigint`, with its schema if that is not the default; it is the caller's to make. */
   table: string;
   intervalMs: number;
   /**
@@ -17,6 +17,8 @@ export interface WriterOptions {
   kind: 'session' | 'each';
   /** First key; writers of one table need ranges of their own. */
   firstKey: number;
+  /** Told of each entry as it is made, with the timeline of the server that acknowledged it; null when it did not. */
+  onEntry?: (entry: LedgerEntry, timeline: number | null) => void;
 }
 
 export interface Writer {
@@ -35,33 +37,33 @@ export function startWriter(options: WriterOptions): Writer {
   const underWay = new Set<Promise<void>>();
   const room = options.kind === 'session' ? 1 : underWayMax;
   let session: pg.Client | null = null;
-  let attempts = 0;
 
-  const open = async (): Promise<pg.Client> => {
-    const client = options.connect(attempts++);
-    client.on('error', () => undefined);
-    await client.connect();
-    return client;
+  const note = (entry: LedgerEntry, timeline: number | null) => {
+    entries.push(entry);
+    options.onEntry?.(entry, timeline);
   };
+  const table = options.table.split('.').map(pg.escapeIdentifier).join('.');
+  // Eight digits of timeline begin the name of a WAL file.
+  const returning = options.onEntry ? ' RETURNING pg_walfile_name(pg_current_wal_insert_lsn()) AS wal' : '';
+  const text = `INSERT INTO ${table} (key) VALUES ($1)${returning}`;
+
   const write = async (key: number, sentMs: number) => {
     let sent = false;
     let client: pg.Client | null = null;
     try {
-      client = session ?? (await open());
+      client = session ?? (await options.connect());
       if (options.kind === 'session') session = client;
       sent = true;
-      await client.query({
-        text: `INSERT INTO ${pg.escapeIdentifier(options.table)} (key) VALUES ($1)`,
-        values: [key],
-      });
-      entries.push({ key, sentMs, endedMs: performance.now(), outcome: 'acknowledged', error: null });
+      const { rows } = await client.query<{ wal: string }>({ text, values: [key] });
+      const timeline = rows[0] ? Number.parseInt(rows[0].wal.slice(0, 8), 16) : null;
+      note({ key, sentMs, endedMs: performance.now(), outcome: 'acknowledged', error: null }, timeline);
     } catch (thrown) {
-      entries.push({ key, sentMs, endedMs: performance.now(), ...judgeFailure(thrown, sent) });
+      note({ key, sentMs, endedMs: performance.now(), ...judgeFailure(thrown, sent) }, null);
       session = null;
-      await client?.end().catch(() => undefined);
+      if (client) leave(client);
       return;
     }
-    if (options.kind === 'each') await client.end().catch(() => undefined);
+    if (options.kind === 'each') leave(client);
   };
 
   const timer = setInterval(() => {
@@ -74,10 +76,15 @@ export function startWriter(options: WriterOptions): Writer {
     stop: async () => {
       clearInterval(timer);
       await Promise.all(underWay);
-      await session?.end().catch(() => undefined);
+      if (session) leave(session);
       return entries;
     },
   };
+}
+
+/** Nobody waits for it: a host that is gone would answer never. */
+function leave(client: pg.Client): void {
+  client.end().catch(() => undefined);
 }
 
 /**
@@ -85,9 +92,17 @@ export function startWriter(options: WriterOptions): Writer {
  * commit may have been on its way. A connection that broke tells nothing once the statement was sent.
  */
 function judgeFailure(thrown: unknown, sent: boolean): Pick<LedgerEntry, 'outcome' | 'error'> {
-  const code =
-    thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : 'connection lost';
+  const code = codeOf(thrown);
   if (!sent) return { outcome: 'failed', error: code };
   const refused = /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('57P') && !code.startsWith('08');
   return { outcome: refused ? 'failed' : 'indeterminate', error: code };
+}
+
+/** SQLSTATE or a code in words: errors that node-postgres makes itself have none. */
+export function codeOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'connection lost';
+  if ('code' in thrown && typeof thrown.code === 'string') return thrown.code;
+  if (thrown.message === 'Query read timeout') return 'no answer in time';
+  if (/^timeout expi?red$/.test(thrown.message)) return 'no connection in time';
+  return 'connection lost';
 }

@@ -4,6 +4,7 @@ import type { Resource } from '../src/host/resource.js';
 import type { Host } from '../src/inventory/inventory.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
 import { Secret } from '../src/secrets/secret.js';
+import { asksInOneDatabase } from '../src/topology/accounts.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { pooledServices, poolerPort, serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
 import { holdLimitMs, presets, type CheckTiming } from '../src/topology/presets.js';
@@ -112,8 +113,14 @@ export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSec
 
 /** What must be gone from an entry host when the tenant is destroyed, and the reload that makes HAProxy forget it. */
 export function absentRouting(tenant: string): Resource[] {
-  const gone = [tenantFile(tenant), `${tlsDir}/${tenant}-client.pem`, `${tlsDir}/${tenant}-ca.crt`];
+  // HAProxy leaves the files of its sockets when it stops to listen on them.
+  const sockets = [holdSocket(tenant, 'leader'), holdSocket(tenant, 'any')];
+  const gone = [tenantFile(tenant), `${tlsDir}/${tenant}-client.pem`, `${tlsDir}/${tenant}-ca.crt`, ...sockets];
   return gone.map((name) => ({ kind: 'absent', what: 'path', name, destructive: false }));
+}
+
+function holdSocket(tenant: string, role: 'leader' | 'any'): string {
+  return `${runDir}/${tenant}.hold${role === 'any' ? '-ro' : ''}.sock`;
 }
 
 export function renderRouting(cluster: Cluster, entry: Host, tls: { client: string; ca: string }): string {
@@ -132,14 +139,17 @@ export function renderRouting(cluster: Cluster, entry: Host, tls: { client: stri
       leader: holding(limitMs, 'pgs_hold_leader', [`${tenant}:leader`]),
       any: holding(limitMs, 'pgs_hold_any', [`${tenant}:replicas`, `${tenant}:leader`]),
     },
-    holdSocket: { leader: `unix@${runDir}/${tenant}.hold.sock`, any: `unix@${runDir}/${tenant}.hold-ro.sock` },
+    holdSocket: { leader: `unix@${holdSocket(tenant, 'leader')}`, any: `unix@${holdSocket(tenant, 'any')}` },
     connecting: connecting(checks, limitMs),
     timing: checkTiming(checks),
+    // A pooler answers an SSLRequest in milliseconds; one that hangs is not waited for as long as a Patroni that asks etcd.
+    poolerCheckMs: Math.min(4 * checks.interMs, 4000),
     // Who follows is a matter of reads: half as many questions do, and each costs Patroni a handshake.
     replicaTiming: checkTiming({ ...checks, interMs: checks.interMs * 2 }),
     checkTls: `check-ssl verify required ca-file ${tls.ca} crt ${tls.client}`,
     rest: ports.rest,
     postgres: ports.postgres,
+    lookup: lookupAddress(cluster, entry),
     members: cluster.members.map((m) => ({ name: m.name, host: m.host.name, address: m.host.address })),
   });
 }
@@ -160,6 +170,14 @@ function connecting(checks: CheckTiming, limitMs: number): string {
 
 function checkTiming({ interMs, changingMs, rise, fall }: CheckTiming): string {
   return `inter ${interMs}ms fastinter ${changingMs}ms downinter ${changingMs}ms rise ${rise} fall ${fall}`;
+}
+
+/** Where the poolers of this host ask for verifiers; null where there is none, or one that asks in each database (PgBouncer before 1.19). */
+function lookupAddress({ spec, members, ports }: Cluster, entry: Host): string | null {
+  const asks =
+    spec.pool !== 'off' && asksInOneDatabase(spec.postgres) && members.some((m) => m.host.name === entry.name);
+  if (!asks) return null;
+  return `${entry.address.includes(':') ? `[${entry.address}]` : entry.address}:${ports.lookup}`;
 }
 
 /** All addresses of the host; both families only in a fleet that has IPv6, since a kernel without it refuses the bind. */

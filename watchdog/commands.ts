@@ -10,7 +10,7 @@ function undoUnit(tenant: string): string {
 
 /** Lets a stopped Patroni go on after a time, whether pgs lives then or not; told to the host before anything is stopped. */
 export function armUndo(tenant: string, unit: string, afterS: number): Command {
-  const undo = ['systemctl', 'kill', '--signal=CONT', '--kill-whom=main', unit];
+  const undo = continuePatroni(unit).argv;
   return {
     argv: ['systemd-run', '--quiet', '--collect', `--unit=${undoUnit(tenant)}`, `--on-active=${afterS}`, ...undo],
     timeoutMs,

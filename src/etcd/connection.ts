@@ -157,15 +157,14 @@ export class EtcdConnection {
     const seen = this.#members.map(async (member): Promise<{ member: EtcdMember; status: MemberStatus }> => {
       for (;;) {
         const status = await this.#statusOf(member, Math.max(0, deadline - Date.now()));
-        const follows = status.answers && status.leaderId !== null;
-        if (follows || search === 'over' || this.#closed || Date.now() + lookPauseMs >= deadline)
-          return { member, status };
+        const ended = search === 'over' || this.#closed || Date.now() + lookPauseMs >= deadline;
+        if (followsLeader(status) || ended) return { member, status };
         await sleep(lookPauseMs);
       }
     });
     const follow = seen.map(async (look) => {
       const { member, status } = await look;
-      if (!status.answers || status.leaderId === null) throw new Error('not part of a quorum');
+      if (!followsLeader(status)) throw new Error('not part of a quorum');
       return member;
     });
     this.#chosen = await Promise.any(follow).catch(() => null);
@@ -216,6 +215,10 @@ export class EtcdConnection {
       cause: failure?.cause,
     });
   }
+}
+
+function followsLeader(status: MemberStatus): boolean {
+  return status.answers && status.leaderId !== null;
 }
 
 function answered(doing: string, cause: unknown): PgsError {

@@ -13,6 +13,8 @@ export interface Maintenance {
   alarms(): Promise<Alarm[]>;
   /** Clears an alarm, after its cause is gone. */
   clearAlarm(alarm: Alarm): Promise<void>;
+  /** Raises the alarm NOSPACE, as a member does whose quota is used up: etcd takes no writes until it is cleared. For drills. */
+  raiseNoSpace(): Promise<void>;
   /** Makes the named member the leader; nothing happens if it is already. */
   moveLeader(name: string): Promise<void>;
   /** Gives space back to the file system; the member answers nothing meanwhile. One member at a time. */
@@ -50,6 +52,15 @@ export function createMaintenance(connection: EtcdConnection): Maintenance {
             { action: 'Deactivate', memberID: memberId, alarm: kind === 'CORRUPT' ? 'Corrupt' : 'Nospace' },
             options,
           ),
+      });
+    },
+    raiseNoSpace: async () => {
+      const [member] = (await connection.statuses()).filter((m) => m.answers);
+      await connection.call({
+        doing: 'raising the alarm NOSPACE of etcd',
+        repeat: 'repeatable',
+        perform: ({ maintenance }, options) =>
+          maintenance.alarm({ action: 'Activate', memberID: member?.memberId ?? '0', alarm: 'Nospace' }, options),
       });
     },
     moveLeader: (name) => moveLeader(connection, name),

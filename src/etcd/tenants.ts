@@ -139,7 +139,7 @@ export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKe
   const prefix = tenantKeyPrefix(tenant);
   const found = await dcs.getPrefix(prefix);
   const value = (name: string) => found.find(({ key }) => key === `${prefix}${name}`)?.value;
-  const object = (name: string) => parseSettings(value(name) ?? '');
+  const object = (name: string) => parseObject(value(name) ?? '');
   const [sync, failover] = [object('sync'), object('failover')];
   const position = Number(object('status')?.optime);
   return {
@@ -153,7 +153,19 @@ export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKe
   };
 }
 
-function parseSettings(json: string): Record<string, unknown> | null {
+/**
+ * Names who takes over from a leader that is being stopped, in Patroni's own key: nobody else leads then as long as the candidate
+ * answers, and the candidate asks nobody. It does not look at what the candidate has: that is the caller's to know.
+ * Leaves a request that is there already as it is.
+ */
+export async function nameCandidate(dcs: Dcs, tenant: string, leader: string, candidate: string): Promise<void> {
+  const key = `${tenantKeyPrefix(tenant)}failover`;
+  const value = JSON.stringify({ leader, member: candidate });
+  await dcs.transact({ if: [{ key, is: 'absent' }], then: [{ put: key, value }] });
+}
+
+/** Null for what is no JSON object. */
+function parseObject(json: string): Record<string, unknown> | null {
   try {
     const parsed: unknown = JSON.parse(json);
     return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : null;

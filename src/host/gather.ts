@@ -31,18 +31,22 @@ export function wantedFor(resources: Resource[]): WantedFacts {
   const paths = new Map<string, boolean>();
   const units = new Set<string>();
   const wantPath = (path: string, isPublic: boolean) => paths.set(path, isPublic && (paths.get(path) ?? true));
+  // Whether a file may be shown is said by whoever writes it, not by who loads it or wants it gone.
+  for (const resource of resources)
+    if (resource.kind === 'file') wantPath(resource.path, typeof resource.content === 'string');
+  const onlyKnow = (path: string) => !paths.has(path) && wantPath(path, false);
   for (const resource of resources) {
+    if (resource.kind === 'file') continue;
     if (resource.kind === 'user') users.add(resource.name);
     else if (resource.kind === 'directory') wantPath(resource.path, false);
-    else if (resource.kind === 'file') wantPath(resource.path, typeof resource.content === 'string');
     else if (resource.kind === 'unit') {
       units.add(resource.name);
-      for (const path of resource.loads) if (!paths.has(path)) wantPath(path, false);
+      resource.loads.forEach(onlyKnow);
     } else if (resource.what === 'user') users.add(resource.name);
-    else if (resource.what === 'path') wantPath(resource.name, false);
+    else if (resource.what === 'path') onlyKnow(resource.name);
     else {
       units.add(resource.name);
-      wantPath(unitFilePaths(resource.name)[0]!, false);
+      onlyKnow(unitFilePaths(resource.name)[0]!);
     }
   }
   return {

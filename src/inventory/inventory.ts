@@ -18,7 +18,26 @@ export interface Inventory {
   /** Range from which tenants' ports come, both ends included. Each tenant takes a block of ten. */
   ports: { from: number; to: number };
   etcd: FleetEtcd | ExternalEtcd;
+  notify: Notify;
+  drills: { backup: BackupCheck | null };
   defaults: Pick<TenantSpec, 'rpoBytes' | 'durability' | 'watchdog'> & { rto: RtoPreset; postgres: number | null };
+}
+
+/** Who is told when a drill went wrong. */
+export interface Notify {
+  /** POSTed to. May be a secret, and is never shown. */
+  webhook: string | null;
+  /** File that holds the URL instead. */
+  webhookPath: string | null;
+  /** Argument list; gets JSON on its standard input. */
+  command: string[] | null;
+}
+
+/** Drills wait for a young enough backup where this is set. */
+export interface BackupCheck {
+  /** Argument list; called with the tenant's name as the last one, prints when the last backup ended (ISO 8601, or seconds since 1970). */
+  command: string[];
+  maxAgeMs: number;
 }
 
 export interface Host {

@@ -1,57 +1,25 @@
 // The text of pgs.yaml to an `Inventory`, pure. Whatever is wrong is found in one go and said with line and column.
 
 import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
-import type { z } from 'zod';
-import { PgsError } from '../errors.js';
-import { didYouMean } from './did-you-mean.js';
+import { dirname, join, resolve } from 'node:path';
+import { isMap, isScalar, type Document } from 'yaml';
+import { readYaml, type Fault } from '../yaml-file.js';
 import type { Inventory } from './inventory.js';
 import { hostNameFault } from './names.js';
-import { etcdPortDefaults, faultsOf, type Fault } from './rules.js';
+import { etcdPortDefaults, faultsOf } from './rules.js';
 import { salvage } from './salvage.js';
-import { inventorySchema, knownKeys, type InventoryFile } from './schema.js';
+import { inventorySchema, type InventoryFile } from './schema.js';
 
 /**
  * Reads the text of a pgs.yaml that is at `path` (absolute).
  * @throws PgsError `configuration` with every fault as `pgs.yaml:LINE:COLUMN: path: message`.
  */
 export function parseInventory(text: string, path: string, home = homedir()): Inventory {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { version: '1.2', prettyErrors: false, lineCounter: lines, uniqueKeys: true });
-  const faults = [...syntaxFaults(document, text), ...shapeFaults(document)];
-  if (faults.length > 0) throw faultsError(path, faults, lines);
-  return toInventory(inventorySchema.parse(document.toJS()), path, home);
-}
-
-interface PlacedFault {
-  offset: number;
-  text: string;
-}
-
-/** What the YAML parser found. Messages are its own, without the source beside them. */
-function syntaxFaults(document: Document.Parsed, text: string): PlacedFault[] {
-  return [...document.errors, ...document.warnings].map(({ code, pos, message }) => {
-    const key = /^[\w-]+/.exec(text.slice(pos[0], pos[0] + 60))?.[0] ?? 'this key';
-    return { offset: pos[0], text: code === 'DUPLICATE_KEY' ? `${key} is here a second time` : message };
+  const file = readYaml(text, path, inventorySchema, (document, value, issues) => {
+    const left = salvage(value, issues);
+    return [...hostNameFaults(document), ...(left === null ? [] : faultsOf(left))];
   });
-}
-
-function shapeFaults(document: Document.Parsed): PlacedFault[] {
-  // After a broken bracket the rest of the file means something else, so only duplicates go together with its shape.
-  if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) return [];
-  let value: unknown;
-  try {
-    value = document.toJS();
-  } catch (thrown) {
-    return [{ offset: 0, text: thrown instanceof Error ? thrown.message : String(thrown) }];
-  }
-  if (value === null || value === undefined) return [{ offset: 0, text: 'the file is empty' }];
-  const issues = inventorySchema.safeParse(value).error?.issues ?? [];
-  const faults = [...hostNameFaults(document), ...issues.flatMap((issue) => describeIssue(issue, value))];
-  const left = salvage(value, issues);
-  if (left !== null) faults.push(...faultsOf(left));
-  return faults.map((fault) => ({ offset: offsetOf(document, fault), text: withPath(fault) }));
+  return toInventory(file, path, home);
 }
 
 /** Read from the YAML itself: as an object's keys, `1:` and `__proto__:` would be something else. */
@@ -66,109 +34,6 @@ function hostNameFaults(document: Document.Parsed): Fault[] {
     return [
       { path: ['hosts', shown], at: 'key', message: `${JSON.stringify(shown)} cannot be the name of a host: ${fault}` },
     ];
-  });
-}
-
-function describeIssue(issue: z.core.$ZodIssue, value: unknown): Fault[] {
-  if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(issue.path) ?? [];
-    return issue.keys.map((key) => ({
-      path: [...issue.path, key],
-      at: 'key',
-      message: `unknown key${didYouMean(key, known)}`,
-    }));
-  }
-  const found = valueAt(value, issue.path);
-  if (found === undefined && issue.code !== 'custom') return [{ path: issue.path, message: 'is missing' }];
-  return [{ path: issue.path, message: messageOf(issue, found) }];
-}
-
-function messageOf(issue: z.core.$ZodIssue, found: unknown): string {
-  switch (issue.code) {
-    case 'invalid_value': {
-      const choices = issue.values.map(String);
-      if (typeof found === 'boolean' && choices.includes('off')) {
-        return `must be one of ${choices.join(', ')}: write the word off, ${found} is not it`;
-      }
-      const guess = typeof found === 'string' ? didYouMean(found, choices) : '';
-      return `must be one of ${choices.join(', ')}, not ${shown(found)}${guess}`;
-    }
-    case 'invalid_type':
-      return `must be ${typeWords[issue.expected] ?? issue.expected}, not ${shown(found)}`;
-    case 'too_small':
-      return issue.origin === 'array' ? 'must not be empty' : `must be at least ${issue.minimum}, not ${shown(found)}`;
-    case 'too_big':
-      return `must be at most ${issue.maximum}, not ${shown(found)}`;
-    default:
-      return issue.message;
-  }
-}
-
-const typeWords: Record<string, string> = {
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  object: 'a mapping of keys to values',
-  record: 'a mapping of names to values',
-  array: 'a list',
-};
-
-/** What was found, in YAML's words and short. */
-function shown(value: unknown): string {
-  if (Array.isArray(value)) return 'a list';
-  if (value === null) return 'nothing';
-  if (typeof value === 'object') return 'a mapping';
-  return JSON.stringify(typeof value === 'string' ? value.slice(0, 60) : value);
-}
-
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  let inner = value;
-  for (const part of path) {
-    if (typeof inner !== 'object' || inner === null || !Object.hasOwn(inner, part)) return undefined;
-    inner = (inner as Record<PropertyKey, unknown>)[part];
-  }
-  return inner;
-}
-
-/** Where a fault is: its value or key, or the nearest place around it that exists. */
-function offsetOf(document: Document.Parsed, fault: Fault): number {
-  let node: unknown = document.contents;
-  let offset = startOf(node) ?? 0;
-  fault.path.forEach((part, depth) => {
-    if (!isNode(node) || !('items' in node)) return (node = undefined);
-    const items = (node as { items: unknown[] }).items;
-    const pair = items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(part));
-    const child: unknown = isPair(pair) ? pair.value : items[Number(part)];
-    const last = depth === fault.path.length - 1;
-    const key = isPair(pair) ? startOf(pair.key) : undefined;
-    // A fault below this mapping that has no place of its own is shown at the mapping's key.
-    offset = (last && fault.at !== 'key' ? (startOf(child) ?? key) : (key ?? startOf(child))) ?? offset;
-    return (node = child);
-  });
-  return offset;
-}
-
-function startOf(node: unknown): number | undefined {
-  return isNode(node) ? ((node as Node).range?.[0] ?? undefined) : undefined;
-}
-
-function withPath(fault: Fault): string {
-  const path = fault.path.map((part) => String(part).slice(0, 60)).join('.');
-  return path === '' ? fault.message : `${path}: ${fault.message}`;
-}
-
-function faultsError(path: string, faults: PlacedFault[], lines: LineCounter): PgsError {
-  const name = basename(path);
-  const sorted = [...faults].sort((a, b) => a.offset - b.offset);
-  const found = sorted.map(({ offset, text }) => {
-    const { line, col } = lines.linePos(offset);
-    // Keys come from the file: control characters in them must not reach the terminal.
-    return `${name}:${Math.max(1, line)}:${Math.max(1, col)}: ${text.replace(/\p{Cc}/gu, ' ')}`;
-  });
-  return new PgsError('configuration', {
-    doing: `reading ${path}`,
-    found: [...new Set(found)].join('\n'),
-    hint: 'Correct these places; nothing was changed.',
   });
 }
 
@@ -210,6 +75,16 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
             user: external.user,
             passwordPath: absolute(external.password_file),
           },
+    notify: {
+      webhook: file.notify.webhook ?? null,
+      webhookPath: file.notify.webhook_file === undefined ? null : absolute(file.notify.webhook_file),
+      command: file.notify.command ?? null,
+    },
+    drills: {
+      backup: file.drills.backup
+        ? { command: file.drills.backup.command, maxAgeMs: file.drills.backup.max_age_hours * 3_600_000 }
+        : null,
+    },
     defaults: {
       postgres: file.defaults.postgres ?? null,
       rto: file.defaults.rto,

@@ -60,6 +60,12 @@ defaults:
   durability: ${scalar(defaults.durability ?? 'available')}
 ${comment(notes.watchdog ?? 'required: only a leader with an armed watchdog takes writes. automatic: one where there is a device. off: an old leader that hangs is NOT FENCED.')}
   watchdog: ${scalar(defaults.watchdog ?? 'required')}
+
+# Who is told when a scheduled drill goes wrong: a URL that is POSTed to, or a command that gets JSON on its standard input.
+# notify: { webhook_file: .pgs/webhook-url, command: [/usr/local/bin/page, dba] }
+
+# Drills only with a young backup; the command gets the tenant's name and prints when its last backup ended.
+# drills: { backup: { command: [/usr/local/bin/last-backup], max_age_hours: 26 } }
 `;
 }
 

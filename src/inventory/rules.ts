@@ -1,16 +1,9 @@
 // The rules of pgs.yaml that look at several places at once: unique addresses, etcd's members, ports that do not collide.
 
+import type { Fault } from '../yaml-file.js';
 import { canonicalAddress } from './names.js';
 import type { Salvaged } from './salvage.js';
 import type { InventoryFile } from './schema.js';
-
-/** A fault of the file, at the place that has to change. */
-export interface Fault {
-  path: PropertyKey[];
-  message: string;
-  /** Marks the key itself, not its value. */
-  at?: 'key' | 'value';
-}
 
 /** Linux hands these out to outgoing connections (`net.ipv4.ip_local_port_range`), so a service there may find its port taken. */
 const ephemeral = { from: 32768, to: 60999 };
@@ -27,6 +20,7 @@ export function faultsOf({ file, hostNames, broken }: Salvaged): Fault[] {
     ...(broken.has('etcd') || hostNames === null ? [] : etcdFaults(file, hostNames)),
     ...(broken.has('ports') ? [] : portFaults(file)),
     ...(broken.has('defaults') ? [] : defaultFaults(file)),
+    ...(broken.has('notify') ? [] : notifyFaults(file)),
   ];
 }
 
@@ -146,4 +140,9 @@ function defaultFaults(file: InventoryFile): Fault[] {
       message: `strict needs rpo 0, and rpo is ${rpo}: asynchronous commits never wait for a standby`,
     },
   ];
+}
+
+function notifyFaults({ notify }: InventoryFile): Fault[] {
+  if (notify.webhook === undefined || notify.webhook_file === undefined) return [];
+  return [{ path: ['notify', 'webhook_file'], at: 'key', message: 'cannot stand beside webhook: give one of the two' }];
 }

@@ -36,6 +36,15 @@ const endpoint = z.string().superRefine((text, context) => {
   }
 });
 
+const argv = z.array(z.string().min(1)).min(1);
+
+/** Its text is never shown: whoever has it may write where it leads. */
+const webhook = z.string().superRefine((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return;
+  context.addIssue({ code: 'custom', message: 'must be a URL that begins with https:// or http://' });
+});
+
 const external = z.strictObject({
   endpoints: z.array(endpoint).min(1),
   ca: path,
@@ -88,28 +97,14 @@ export const inventorySchema = z.strictObject({
       watchdog: z.enum(['required', 'automatic', 'off']).default('required'),
     })
     .prefault({}),
+  notify: z
+    .strictObject({ webhook: webhook.optional(), webhook_file: path.optional(), command: argv.optional() })
+    .prefault({}),
+  drills: z
+    .strictObject({
+      backup: z.strictObject({ command: argv, max_age_hours: z.number().positive().max(10_000) }).optional(),
+    })
+    .prefault({}),
 });
 
 export type InventoryFile = z.output<typeof inventorySchema>;
-
-/** The keys that a mapping at `path` may have, or null where names are free; for "did you mean". */
-export function knownKeys(path: readonly PropertyKey[]): string[] | null {
-  let schema: unknown = inventorySchema;
-  for (const part of path) {
-    const inner = unwrap(schema);
-    if (inner instanceof z.ZodObject) schema = (inner.shape as Record<PropertyKey, unknown>)[part];
-    else if (inner instanceof z.ZodRecord) schema = inner.valueType;
-    else if (inner instanceof z.ZodArray) schema = inner.element;
-    else return null;
-  }
-  const inner = unwrap(schema);
-  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : null;
-}
-
-function unwrap(schema: unknown): unknown {
-  let inner = schema;
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
-    inner = inner.unwrap();
-  }
-  return inner;
-}

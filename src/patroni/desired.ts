@@ -257,7 +257,7 @@ export function desiredDcsSettings(
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: { ...deriveSettings(allocation), ...spec.settings },
+      parameters: { ...deriveSettings(allocation, spec.rto), ...spec.settings },
     },
   };
 }

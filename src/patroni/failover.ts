@@ -5,6 +5,7 @@ import { PgsError } from '../errors.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
 import type { PatroniClient } from './client.js';
 import { findLeader, type PatroniFacts, type ReachableMember } from './facts.js';
+import { refuseUnknownMember } from './switchover.js';
 
 /** What the DCS says of a cluster. */
 export interface LastWord {
@@ -52,10 +53,7 @@ export function chooseFailover(
       hint: `A leader that works hands over with \`pgs switchover ${cluster.tenant}\`, which loses nothing.`,
     });
   }
-  if (wish !== null && !cluster.members.some((m) => m.name === wish)) {
-    const names = cluster.members.map((m) => m.name).join(', ');
-    throw new PgsError('usage', { doing, found: `there is no member ${wish}; ${cluster.tenant} has ${names}` });
-  }
+  refuseUnknownMember(cluster, wish, doing);
   const candidates = candidatesOf(facts);
   const best = candidates.find((c) => wish === null || c.name === wish);
   if (!best) {

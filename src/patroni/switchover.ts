@@ -20,12 +20,7 @@ const candidateLagBytesMax = 16 * 1024 * 1024;
 export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: string | null): SwitchoverChoice {
   const doing = `planning a switchover of ${cluster.tenant}`;
   const leader = findLeader(facts);
-  if (wish !== null && !cluster.members.some((m) => m.name === wish)) {
-    throw new PgsError('usage', {
-      doing,
-      found: `there is no member ${wish}; ${cluster.tenant} has ${cluster.members.map((m) => m.name).join(', ')}`,
-    });
-  }
+  refuseUnknownMember(cluster, wish, doing);
   if (!leader) {
     throw new PgsError('endangers', {
       doing,
@@ -52,6 +47,13 @@ export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: st
       : 'no replica streams, is synchronous where it has to be, and is within 16 MB of the leader',
     hint: `See \`pgs cluster status ${cluster.tenant}\`; a switchover goes only to a member that has everything.`,
   });
+}
+
+/** @throws PgsError `usage` for a name that is no member's; null is no wish */
+export function refuseUnknownMember({ tenant, members }: Cluster, wish: string | null, doing: string): void {
+  if (wish === null || members.some((m) => m.name === wish)) return;
+  const names = members.map((m) => m.name).join(', ');
+  throw new PgsError('usage', { doing, found: `there is no member ${wish}; ${tenant} has ${names}` });
 }
 
 function unfitReason(fact: PatroniFacts['members'][string] | undefined): string {

@@ -68,7 +68,7 @@ export function stopLeader({ osUser, paths, ports, spec }: Cluster, successor: s
       ...['sh', '-c', readTemplate('postgres/stop-leader.sh'), 'sh'],
       ...[bin, paths.data, osUser, paths.run, String(ports.postgres), successor, String(limitS)],
     ],
-    timeoutMs: (limitS + 5) * 1000,
+    timeoutMs: (limitS + 15) * 1000,
   };
 }
 

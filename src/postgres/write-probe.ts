@@ -2,6 +2,7 @@
 // and so that what it was told can be looked for afterwards.
 
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { servicePort, type Cluster } from '../topology/cluster.js';
@@ -56,7 +57,7 @@ export function startWriteProbe(cluster: Cluster, secrets: TenantSecrets): Write
   const running = (async () => {
     while (!stopping) {
       await write();
-      await new Promise((resolve) => setTimeout(resolve, intervalMs));
+      await sleep(intervalMs);
     }
   })();
 
@@ -65,13 +66,13 @@ export function startWriteProbe(cluster: Cluster, secrets: TenantSecrets): Write
       const deadlineMs = performance.now() + limitMs;
       while (acknowledged.length === 0) {
         if (performance.now() > deadlineMs) throw new Error(`no write through primary within ${limitMs} ms`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sleep(20);
       }
     },
     wroteAgain: async (limitMs) => {
       const [deadlineMs, before] = [performance.now() + limitMs, acknowledged.length];
       while (acknowledged.length === before && performance.now() < deadlineMs) {
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sleep(20);
       }
     },
     stop: async () => {

@@ -1,6 +1,6 @@
 // One tenant's cluster at the edge: its record and secrets from the DCS, and everything that is found of it.
 
-import { desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
+import { absentRouting, desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
 import { tenantAccessFacts, readTenantKeys } from '../etcd/tenants.js';
 import { dcsAccess } from '../etcd/access.js';
@@ -68,6 +68,20 @@ export async function assembleCluster(
   };
 }
 
+/** Opens a tenant for `work`, and closes it whatever comes of that. @throws PgsError as `openCluster` */
+export async function withCluster<T>(
+  session: Session,
+  tenant: string,
+  work: (open: OpenCluster) => Promise<T>,
+): Promise<T> {
+  const open = await openCluster(session, tenant);
+  try {
+    return await work(open);
+  } finally {
+    open.patroni.close();
+  }
+}
+
 async function noSuchTenant(session: Session, tenant: string): Promise<PgsError> {
   const names = (await (await session.store()).listTenants())
     .filter((t) => t.record.phase !== 'retired')
@@ -132,6 +146,7 @@ async function gatherHosts(
     const resources: Resource[] = [
       ...desiredHaproxy(),
       ...desiredRouting(cluster, entry, secrets),
+      ...absentRouting(cluster.tenant),
       ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...absentMember(cluster, true)] : []),
     ];
     return [

@@ -79,11 +79,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
     });
   }
   if (record.phase === 'retired' && !request.reuseData) throw keptData(record);
-  const wanted = completeSpec(
-    { ...request.given, tenant },
-    { ...record.spec, postgres: record.spec.postgres },
-    request.source,
-  );
+  const wanted = completeSpec({ ...request.given, tenant }, record.spec, request.source);
   refuseOtherHosts(record, request);
   // What was destroyed comes back as it was, unless it is asked for otherwise.
   const revived = record.phase === 'retired';

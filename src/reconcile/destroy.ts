@@ -1,5 +1,6 @@
 // Removing a tenant. The intent is recorded first, so that an interrupted removal can only be finished.
 
+import { DrillStore } from '../drills/store.js';
 import { PgsError } from '../errors.js';
 import { gatherCluster, assembleCluster, type OpenCluster } from './cluster.js';
 import { withTenantLock, type ChangeOptions } from './change.js';
@@ -20,6 +21,7 @@ export async function destroyCluster(session: Session, tenant: string, options: 
     options.onPlan?.(plan);
     const store = await session.store();
     await store.updateTenant(tenant, (record) => ({ ...record, phase: 'destroying' }), lock);
+    await new DrillStore(await session.dcs()).forget(tenant);
     try {
       await executePlan(plan, createEffects(session, open, lock), { onEvent: options.onEvent, signal });
     } finally {

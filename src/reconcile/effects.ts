@@ -1,5 +1,6 @@
 // Steps on real hosts: each kind of action and condition is handed to the component that knows it.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
 import { ensureTenantAccess, readTenantKeys, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
@@ -9,6 +10,7 @@ import { findLeader, judgeRpo, streamingReplicas, type MemberFact } from '../pat
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
+import { withoutHosts } from '../topology/cluster.js';
 import type { OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
 import { handOver } from './hand-over.js';
@@ -98,7 +100,7 @@ async function leaderHost({ cluster, patroni }: OpenCluster, limitMs: number): P
         hint: `Look at \`pgs cluster logs ${cluster.tenant}\`, then run the same command again: it goes on from here.`,
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
   }
 }
 
@@ -147,13 +149,8 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
 
 /** A service that does not answer yet is not done; the last word of it is shown if it never does. */
 async function checkProof(session: Session, { cluster, secrets }: OpenCluster, leaveOut: string[]): Promise<Seen> {
-  const part = {
-    ...cluster,
-    entries: cluster.entries.filter((entry) => !leaveOut.includes(entry.name)),
-    members: cluster.members.filter((member) => !leaveOut.includes(member.host.name)),
-  };
   try {
-    const missing = await session.prove(part, secrets);
+    const missing = await session.prove(withoutHosts(cluster, leaveOut), secrets);
     return { done: missing === null, seen: missing ?? '' };
   } catch (thrown) {
     if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };

@@ -24,16 +24,13 @@ export async function settleEtcdLeader(session: Session, own: string | null): Pr
     const leaderIds = new Set(members.map((m) => (m.answers ? m.leaderId : null)));
     // An election costs less than it brings only when all members are there and agree.
     if (leaderIds.size !== 1 || leaderIds.has(null)) return null;
-    const hosts = await Promise.all(
-      tenants.map(async ({ record }) => {
-        const keys = await readTenantKeys(dcs, record.spec.tenant);
-        if (keys.failover)
-          throw new PgsError('held', { doing: "placing etcd's leader", found: 'a switchover is under way' });
-        return record.allocation.members.find((m) => m.name === keys.leader)?.host;
-      }),
-    );
+    const keys = await Promise.all(tenants.map(({ record }) => readTenantKeys(dcs, record.spec.tenant)));
+    if (keys.some(({ failover }) => failover !== null)) return null;
     const postgresLeaders: Record<string, number> = {};
-    for (const host of hosts) if (host !== undefined) postgresLeaders[host] = (postgresLeaders[host] ?? 0) + 1;
+    for (const [i, { record }] of tenants.entries()) {
+      const host = record.allocation.members.find((m) => m.name === keys[i]!.leader)?.host;
+      if (host !== undefined) postgresLeaders[host] = (postgresLeaders[host] ?? 0) + 1;
+    }
     const leader = members.find((m) => m.answers && m.memberId === m.leaderId)?.name ?? null;
     const move = planEtcdLeader({ leader, fit: members.map((m) => m.name), postgresLeaders });
     if (move) await dcs.maintenance.moveLeader(move.to);

@@ -1,13 +1,14 @@
 // `pgs failover`: for a leader that is gone. Patroni replaces one by itself when nothing acknowledged is lost by it; this is for when it
 // does not, and it says what would be lost before anything is done.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import { readTenantKeys } from '../etcd/tenants.js';
 import { findLeader } from '../patroni/facts.js';
 import { chooseFailover, requestFailover, type FailoverChoice } from '../patroni/failover.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
 import { withTenantLock } from './change.js';
-import { openCluster, type OpenCluster } from './cluster.js';
+import { withCluster, type OpenCluster } from './cluster.js';
 import { settleEtcdLeader } from './etcd-leader.js';
 import { memberOf } from './leader-change.js';
 import type { Session } from './session.js';
@@ -42,8 +43,7 @@ export async function failOver(
   options: FailoverOptions,
 ): Promise<FailoverResult> {
   return withTenantLock(session, tenant, `failover ${tenant}`, options.signal, async (_lock, signal) => {
-    const open = await openCluster(session, tenant);
-    try {
+    return withCluster(session, tenant, async (open) => {
       await planFailover(session, open, wish);
       const leader = await waitForPatroni(session, open, options.progress, signal);
       if (leader !== null) return { by: 'itself', leader, choice: null };
@@ -55,9 +55,7 @@ export async function failOver(
       if (now === null) throw notSeen(tenant, choice.to);
       await settleEtcdLeader(session, tenant);
       return { by: 'request', leader: now, choice };
-    } finally {
-      open.patroni.close();
-    }
+    });
   });
 }
 
@@ -81,7 +79,7 @@ async function waitForPatroni(
   while (keys.leader !== null && performance.now() < deadlineMs && !signal.aborted) {
     const leader = findLeader(await open.patroni.gather(1500));
     if (leader) return leader.name;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await sleep(300);
     keys = await readTenantKeys(dcs, open.cluster.tenant);
   }
   // Replicas look once a loop, and at once when the key is gone.
@@ -94,7 +92,7 @@ async function waitForAnybody({ patroni }: OpenCluster, limitMs: number): Promis
     const leader = findLeader(await patroni.gather(1500));
     if (leader) return leader.name;
     if (performance.now() > deadlineMs) return null;
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
   }
 }
 

@@ -2,6 +2,7 @@
 // Both by this machine's monotonic clock, so that their difference is a time.
 
 import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dcs } from '../etcd/client.js';
 
 export interface PortWatch {
@@ -42,7 +43,7 @@ export function watchPort(address: string, port: number): PortWatch {
           misses += 1;
           if (answer === 'refused' || misses >= 2) return firstMs;
         }
-        await pause(pollMs);
+        await sleep(pollMs);
       }
       return null;
     },
@@ -82,13 +83,9 @@ export function watchKey(dcs: Dcs, key: string, holder: string): KeyWatch {
       } catch {
         // The next look may succeed; a key that cannot be looked at says nothing.
       }
-      await pause(pollMs);
+      await sleep(pollMs);
     }
   };
   void watch();
   return { expiresMs: () => expiresMs, leftMs: () => leftMs, end: () => (ended = true) };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,5 +1,6 @@
 // A switchover as a step of a plan: whoever is fit takes over from a leader that has to restart.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import { findLeader } from '../patroni/facts.js';
 import { chooseSwitchover } from '../patroni/switchover.js';
@@ -30,6 +31,6 @@ export async function handOver(session: Session, open: OpenCluster, from: string
       const notYet = thrown instanceof PgsError && thrown.code === 'endangers' && performance.now() < deadlineMs;
       if (!notYet) throw thrown;
     }
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
   }
 }

@@ -2,17 +2,18 @@
 // Patroni, let the clients go as soon as somebody leads. Whatever fails after the hold, the clients are let go first.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import { findLeader } from '../patroni/facts.js';
-import { readTenantKeys } from '../etcd/tenants.js';
+import { nameCandidate, readTenantKeys } from '../etcd/tenants.js';
 import { runChecked } from '../host/command.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
 import { requestSwitchover, wakeUp, type SwitchoverAnswer, type SwitchoverChoice } from '../patroni/switchover.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { awaitShutdown, parseLsn, parseStopped, stopLeader } from '../postgres/wal.js';
-import type { PlacedMember } from '../topology/cluster.js';
+import { withoutHosts, type PlacedMember } from '../topology/cluster.js';
 import type { OpenCluster } from './cluster.js';
-import { describePause, pausePoolers, resumePoolers, type PausedPoolers } from './poolers.js';
+import { describePause, pausePoolers, resumePoolers, silentHosts, type PausedPoolers } from './poolers.js';
 import type { Session } from './session.js';
 
 /** A phase that is over, for the report. */
@@ -42,12 +43,16 @@ export interface LeaderChange {
   shutdownBytes: number | null;
   /** From the first held client to the last let go, milliseconds; null when nobody was held. */
   heldMs: number | null;
+  /** Hosts that ssh did not reach before anything was changed; their poolers were left alone. */
+  silent: string[];
 }
 
 export const checkpointLimitMs = 60_000;
 /** From asking Patroni: its stop of the old leader is bounded by primary_stop_timeout, at most ttl (120 s in preset wide). */
 export const leaderLimitMs = 150_000;
 const lookIntervalMs = 40;
+/** From the leader's stop; a candidate on a machine that is not busy leads after 0.3-0.6 s. */
+const nameAfterMs = 1000;
 
 /** Runs `work` as a phase: it is told when it is over. */
 export async function inPhase<T>(
@@ -74,10 +79,14 @@ export async function changeLeader(
 ): Promise<LeaderChange> {
   const { cluster } = open;
   const doing = `switching ${cluster.tenant} over from ${choice.from} to ${choice.to}`;
-  await inPhase('checkpoint', options, async () => {
-    await Promise.all([choice.from, choice.to].map((name) => checkpoint(session, open, memberOf(open, name))));
-    return { result: null, note: `${choice.from} and ${choice.to} have little left to write` };
+  const silent = await inPhase('checkpoint', options, async () => {
+    const written = [choice.from, choice.to].map((name) => checkpoint(session, open, memberOf(open, name)));
+    // Looked for here, where nobody is held: on a host that is lost, ssh waits for longer than clients may be held.
+    const [result] = await Promise.all([silentHosts(session, cluster), ...written]);
+    const left = result.length > 0 ? `; ${result.join(', ')} does not answer: nobody is held there` : '';
+    return { result, note: `${choice.from} and ${choice.to} have little left to write${left}` };
   });
+  const answering = withoutHosts(cluster, silent);
   stopIfAborted(options.signal, doing);
   const heldFromMs = performance.now();
   let paused: PausedPoolers = { id: randomBytes(4).toString('hex'), answers: {} };
@@ -86,7 +95,7 @@ export async function changeLeader(
     if (letGo) return;
     letGo = true;
     await inPhase('resume', options, async () => {
-      const silent = await resumePoolers(session, cluster, paused);
+      const silent = await resumePoolers(session, answering, paused);
       return {
         result: null,
         note: silent.length > 0 ? `${silent.join(', ')} resume by their own timers` : 'clients go on',
@@ -95,7 +104,7 @@ export async function changeLeader(
   };
   try {
     paused = await inPhase('pause', options, async () => {
-      const result = await pausePoolers(session, cluster, paused.id);
+      const result = await pausePoolers(session, answering, paused.id);
       return { result, note: describePause(result) };
     });
     refuseBusy(paused, options.whenBusy, doing);
@@ -104,7 +113,7 @@ export async function changeLeader(
     const held = Object.values(paused.answers).some((a) => a.state === 'paused');
     if (held) await release();
     const heldMs = held ? Math.round(performance.now() - heldFromMs) : null;
-    return { ...change, heldMs, shutdownBytes: await shutdown };
+    return { ...change, heldMs, silent, shutdownBytes: await shutdown };
   } finally {
     if (Object.values(paused.answers).some((a) => a.state === 'paused' || a.state === 'failed')) await release();
   }
@@ -179,10 +188,35 @@ async function byStopping(
     if (thrown instanceof PgsError && thrown.code === 'unknown-result') return '';
     throw thrown;
   });
+  const shutdown = parseStopped(printed);
+  const led = new AbortController();
+  const named = sleep(nameAfterMs, undefined, { signal: led.signal }).then(
+    () => keepOthersOut(session, open, choice, shutdown),
+    () => undefined,
+  );
   const woken = wakeUp(open.patroni, old, settings);
-  const change = await waitForLeader(open, choice, Promise.resolve({ outcome: 'failed', said: '' }));
-  await woken;
-  return { change, shutdown: Promise.resolve(parseStopped(printed)) };
+  const nothingAsked = Promise.resolve({ outcome: 'failed', said: '' } as const);
+  const change = await waitForLeader(open, choice, nothingAsked).finally(() => led.abort());
+  await Promise.all([woken, named]);
+  return { change, shutdown: Promise.resolve(shutdown) };
+}
+
+/**
+ * A candidate that takes its time, and has everything, is named to Patroni: otherwise it asks all others first, waits for one that is
+ * lost, and the old leader may be back before it. Not at once: with a name given, the other replicas sleep for 2 s (patroni/ha.py,
+ * `process_unhealthy_cluster`). One that lacks something, or does not say, is not named: Patroni finds out who has most.
+ */
+async function keepOthersOut(
+  session: Session,
+  open: OpenCluster,
+  { from, to }: SwitchoverChoice,
+  shutdownBytes: number | null,
+): Promise<void> {
+  const fact = await open.patroni.member(memberOf(open, to), 1000);
+  const has = fact.reachable ? fact.receivedBytes : null;
+  if (shutdownBytes === null || has === null || has <= shutdownBytes) return;
+  // Not known to be named is as good as not named.
+  await nameCandidate(await session.dcs(), open.cluster.tenant, from, to).catch(() => undefined);
 }
 
 async function byAsking(session: Session, open: OpenCluster, choice: SwitchoverChoice): Promise<Handed> {
@@ -220,7 +254,7 @@ async function waitForLeader(
       const settled = leader && (leader.name !== from || gaveUp(answer));
       if (settled) return { leader: leader.name, timeline: leader.fact.timeline };
     }
-    await new Promise((resolve) => setTimeout(resolve, lookIntervalMs));
+    await sleep(lookIntervalMs);
   }
   throw new PgsError('unknown-result', {
     doing: `waiting for ${to} to lead`,

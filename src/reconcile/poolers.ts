@@ -1,9 +1,11 @@
 // Holding the clients of all poolers, which run where the members do, while the leader changes. One that cannot be asked holds
 // nobody, or is let go by its own timer.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import { parsePause, pausePooler, resumePooler, type PauseAnswer, type PauseId } from '../pgbouncer/pause.js';
 import type { Cluster } from '../topology/cluster.js';
+import { pauseLimitMs } from '../topology/rto.js';
 import type { Session } from './session.js';
 
 export interface PausedPoolers {
@@ -12,17 +14,34 @@ export interface PausedPoolers {
   answers: Record<string, PauseAnswer>;
 }
 
-/** Every host at once; what fails on one of them is its answer. */
-export async function pausePoolers(session: Session, cluster: Cluster, id: PauseId): Promise<PausedPoolers> {
-  const asked = cluster.members.map(async ({ host: { name } }) => {
+/** For a host's answer beyond what its transactions may take. Together they end before the first undo, with time left to switch. */
+const answerLimitMs = 2000;
+
+/** Hosts that ssh does not reach: nobody is held there, and nothing is expected of them. */
+export async function silentHosts(session: Session, { entries }: Cluster): Promise<string[]> {
+  const asked = entries.map(async ({ name }) => {
     const answer = await session.hosts
+      .get(name)
+      .run({ argv: ['true'], timeoutMs: 5000 })
+      .catch(() => null);
+    return answer ? [] : [name];
+  });
+  return (await Promise.all(asked)).flat();
+}
+
+/** Every host at once; what fails on one of them is its answer, and one that falls silent now does not keep the others waiting. */
+export async function pausePoolers(session: Session, cluster: Cluster, id: PauseId): Promise<PausedPoolers> {
+  const limitMs = pauseLimitMs + answerLimitMs;
+  const asked = cluster.members.map(async ({ host: { name } }) => {
+    const answer = session.hosts
       .get(name)
       .run(pausePooler(cluster, id))
       .then(parsePause, (thrown: unknown): PauseAnswer => {
         if (!(thrown instanceof PgsError)) throw thrown;
         return { state: 'failed', said: thrown.details.found };
       });
-    return [name, answer] as const;
+    const late: PauseAnswer = { state: 'failed', said: `no answer within ${limitMs / 1000} s` };
+    return [name, await Promise.race([answer, sleep(limitMs, late, { ref: false })])] as const;
   });
   return { id, answers: Object.fromEntries(await Promise.all(asked)) };
 }

@@ -51,6 +51,7 @@ function ownPorts({ tenant, ports, members }: Cluster, host: string): OwnPort[] 
     ...services,
     { port: ports.postgres, what: `PostgreSQL of ${member.name}`, processes: /^postgres$/ },
     { port: ports.pooler, what: `PgBouncer of ${member.name}`, processes: /^pgbouncer$/ },
+    { port: ports.lookup, what: `verifiers for PgBouncer of ${member.name}`, processes: /^haproxy$/ },
     { port: ports.poolerReplica, what: `PgBouncer of ${member.name}`, processes: /^pgbouncer$/ },
     { port: ports.rest, what: `Patroni's REST of ${member.name}`, processes: /^(patroni|python)/ },
   ];

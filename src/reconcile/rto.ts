@@ -1,5 +1,6 @@
 // The RTO model on a real cluster: reads what Patroni, etcd and HAProxy have in force, and what roles and databases override.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tenantFile } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
 import { etcdConfigFile } from '../etcd/desired.js';
@@ -81,7 +82,7 @@ async function measureWal({ patroni }: OpenCluster): Promise<number | null> {
   const position = async () => findLeader(await patroni.gather())?.fact.positionBytes ?? null;
   const startedMs = performance.now();
   const before = await position();
-  await new Promise((resolve) => setTimeout(resolve, walSampleMs));
+  await sleep(walSampleMs);
   const after = await position();
   if (before === null || after === null) return null;
   return Math.max(0, Math.round(((after - before) * 1000) / (performance.now() - startedMs)));

@@ -16,6 +16,7 @@ export function describeStatus(status: ClusterStatus): string {
     serviceTable(status.services),
     `RPO      ${describeRpo(rpo)}`,
     `fencing  ${describeFencing(fencing)}`,
+    ...describeDrills(status),
     describeDrift(status),
     ...status.warnings.map((w) => pc.yellow(`warning  ${w.replaceAll('\n', '\n         ')}`)),
   ];
@@ -116,6 +117,18 @@ function describeRpo({ bytes, verdict }: ClusterStatus['rpo']): string {
     case 'unknown':
       return pc.yellow('not known: no leader answers');
   }
+}
+
+function describeDrills({ drills, tenant }: ClusterStatus): string[] {
+  if (drills === null) return [pc.yellow('drills   not known: what is stored of them cannot be read')];
+  if (drills.length === 0) return [];
+  return [
+    pc.red(`drills   ${drills.length} did not pass (pgs drill history ${tenant}; pgs drill ack ${tenant}):`),
+    ...drills.map(
+      (d) =>
+        `         ${d.started.slice(0, 16).replace('T', ' ')} ${d.what}: ${d.outcome}${d.why ? `: ${d.why.slice(0, 140)}` : ''}`,
+    ),
+  ];
 }
 
 function describeDrift({ drift, tenant }: ClusterStatus): string {

@@ -15,6 +15,7 @@ import { judgeMembers } from './fencing.js';
 import { serviceNames, servicePort, type Cluster, type ServiceName } from '../topology/cluster.js';
 import { poolingOf, type Pooling } from '../topology/urls.js';
 import type { TenantPhase } from '../topology/tenant.js';
+import type { DrillRun, Outcome } from '../drills/run.js';
 import type { Plan } from './step.js';
 
 /** The shape of `pgs cluster status -o json`; fields are added, never renamed or removed. */
@@ -31,6 +32,8 @@ export interface ClusterStatus {
   rpo: { bytes: number; durability: string; verdict: RpoVerdict };
   fencing: ClusterFencing;
   paused: boolean;
+  /** Drills and timed switchovers that did not pass and that nobody acknowledged, the oldest first; null: it could not be looked. */
+  drills: { outcome: Outcome; kind: string; what: string; started: string; why: string | null }[] | null;
   /** What differs from the spec: the steps that `pgs plan` shows. */
   drift: { host: string | null; title: string; reason: string }[];
   /** What an operator should know: hosts that could not be looked at, certificates that end soon. */
@@ -78,6 +81,8 @@ export interface StatusInput {
   settings?: Record<string, unknown> | null;
   /** By member. */
   fencing?: Record<string, FencingFacts | null>;
+  /** Runs that nobody acknowledged yet. */
+  drills?: DrillRun[] | null;
 }
 
 export function judgeCluster(input: StatusInput): ClusterStatus {
@@ -112,6 +117,10 @@ export function judgeCluster(input: StatusInput): ClusterStatus {
     },
     fencing: worstFencing(members, leader?.name ?? null),
     paused: leader?.fact.paused ?? false,
+    drills:
+      input.drills === null
+        ? null
+        : (input.drills ?? []).map(({ outcome, kind, what, started, why }) => ({ outcome, kind, what, started, why })),
     drift: plan.steps
       .filter((s) => s.action.kind !== 'none')
       .map(({ host, title, reason }) => ({ host, title, reason })),

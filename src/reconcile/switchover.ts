@@ -1,6 +1,7 @@
 // `pgs switchover`: under the tenant's lock, look whether it is safe, change the leader while the poolers hold their clients, then prove
 // that nothing was lost and that all members follow.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
 import { readTenantKeys, type TenantKeys } from '../etcd/tenants.js';
 import { findLeader, lagBytes, streamingReplicas, type ReachableMember } from '../patroni/facts.js';
@@ -15,8 +16,9 @@ import {
   type ForkVerdict,
 } from '../postgres/wal.js';
 import type { ProbeResult, WriteProbe } from '../postgres/write-probe.js';
+import { withoutHosts } from '../topology/cluster.js';
 import { withTenantLock } from './change.js';
-import { openCluster, type OpenCluster } from './cluster.js';
+import { withCluster, type OpenCluster } from './cluster.js';
 import { describeMove, settleEtcdLeader } from './etcd-leader.js';
 import { changeLeader, inPhase, memberOf, type LeaderChange, type PhaseDone } from './leader-change.js';
 import type { Session } from './session.js';
@@ -73,12 +75,9 @@ export async function switchOver(
   options: SwitchoverOptions,
 ): Promise<SwitchoverResult> {
   return withTenantLock(session, tenant, `switchover ${tenant}`, options.signal, async (_lock, signal) => {
-    const open = await openCluster(session, tenant);
-    try {
+    return withCluster(session, tenant, async (open) => {
       return await underLock(session, open, wish, { ...options, signal });
-    } finally {
-      open.patroni.close();
-    }
+    });
   });
 }
 
@@ -91,7 +90,6 @@ async function underLock(
   const startedMs = performance.now();
   const phases: PhaseDone[] = [];
   const report = { startedMs, onPhase: (phase: PhaseDone) => (phases.push(phase), onPhase(phase)) };
-  const silent = silentEntries(session, open);
   const { streaming, ...choice } = await inPhase('preflight', report, async () => {
     const found = await preflight(session, open, wish);
     if (found.longTransactions.length > 0) await endOrRefuse(session, open, found, force);
@@ -110,7 +108,7 @@ async function underLock(
     if (change.leader !== choice.to) throw notTheCandidate(open, choice, change);
     const fork = await inPhase('verify', report, () => verify(session, open, change, probe, stopProbe));
     await inPhase('settle', report, async () => {
-      const gone = await silent;
+      const gone = change.silent;
       await waitUntil(`waiting for the members of ${open.cluster.tenant} to follow ${choice.to}`, () =>
         settled(session, open, choice.to, streaming.length, gone),
       );
@@ -199,7 +197,7 @@ async function waitUntilListed(
         hint: `Wait until \`pgs cluster status ${open.cluster.tenant}\` shows it as sync standby. Nothing was changed.`,
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
   }
 }
 
@@ -272,18 +270,6 @@ async function verify(
   };
 }
 
-/** Hosts that ssh does not reach: a switchover goes on without them, and nothing is expected of them. */
-async function silentEntries(session: Session, { cluster }: OpenCluster): Promise<string[]> {
-  const asked = cluster.entries.map(async ({ name }) => {
-    const answer = await session.hosts
-      .get(name)
-      .run({ argv: ['true'], timeoutMs: 5000 })
-      .catch(() => null);
-    return answer ? [] : [name];
-  });
-  return (await Promise.all(asked)).flat();
-}
-
 function describeSettled({ cluster }: OpenCluster, streaming: number, gone: string[]): string {
   const stream =
     streaming === cluster.members.length - 1 ? 'all members stream' : `${streaming} replicas stream, as before`;
@@ -313,13 +299,8 @@ async function settled(
   }
   const replicas = streamingReplicas(facts).length;
   if (replicas < streaming) return `${replicas} of ${streaming} replicas stream`;
-  const part = {
-    ...cluster,
-    entries: cluster.entries.filter((entry) => !gone.includes(entry.name)),
-    members: cluster.members.filter((member) => !gone.includes(member.host.name)),
-  };
   try {
-    return await session.prove(part, secrets);
+    return await session.prove(withoutHosts(cluster, gone), secrets);
   } catch (thrown) {
     if (thrown instanceof PgsError) return thrown.message;
     throw thrown;
@@ -339,6 +320,6 @@ async function waitUntil(doing: string, missing: () => Promise<string | null>): 
         hint: 'See what keeps them with `pgs cluster status`.',
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
 }

@@ -1,6 +1,7 @@
 // `pgs watchdog verify`: stops the leader's Patroni as a hang would, and watches that its watchdog kills PostgreSQL before the leader's
 // key can expire, that another member takes over, and that the member comes back.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { armUndo, continuePatroni, disarmUndo, stopPatroni } from '../../watchdog/commands.js';
 import type { MemberFencing } from '../../watchdog/verdict.js';
 import { PgsError } from '../errors.js';
@@ -10,7 +11,7 @@ import { patroniUnit, dcsNamespace } from '../patroni/desired.js';
 import { readTenantKeys } from '../etcd/tenants.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
 import { withTenantLock } from './change.js';
-import { openCluster, type OpenCluster } from './cluster.js';
+import { withCluster, type OpenCluster } from './cluster.js';
 import { gatherFencing, judgeMembers, lookAt } from './fencing.js';
 import { watchKey, watchPort, type KeyWatch } from './fencing-watch.js';
 import type { Session } from './session.js';
@@ -61,15 +62,12 @@ export async function verifyFencing(
   options: VerifyOptions,
 ): Promise<VerifyResult> {
   return withTenantLock(session, tenant, `watchdog verify ${tenant}`, options.signal, async (_lock, signal) => {
-    const open = await openCluster(session, tenant);
-    try {
+    return withCluster(session, tenant, async (open) => {
       const { member, fencing } = await refuseUnlessSafe(session, open, name);
       const neighbours = await tenantsOn(session, open.cluster, member.host.name);
       refuseUnlessAccepted(open.cluster, member, neighbours, options);
       return await fire(session, open, member, fencing, neighbours, { ...options, signal });
-    } finally {
-      open.patroni.close();
-    }
+    });
   });
 }
 
@@ -243,7 +241,7 @@ async function takenOver(
   while (performance.now() < deadlineMs && !signal.aborted) {
     const leader = findLeader(await patroni.gather(1500));
     if (leader && leader.name !== old) return { name: leader.name, atMs: key.leftMs() ?? performance.now() };
-    await pause(200);
+    await sleep(200);
   }
   return null;
 }
@@ -265,13 +263,9 @@ async function comesBack(
       const fencing = judgeMembers(cluster, facts, null, looked)[member.name]!;
       return { role: fact.role, fencing: fencing.verdict, afterS: rounded((performance.now() - stoppedMs) / 1000)! };
     }
-    await pause(500);
+    await sleep(500);
   }
   return null;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function rounded(value: number | null): number | null {

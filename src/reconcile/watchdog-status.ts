@@ -3,7 +3,7 @@
 import type { MemberFencing } from '../../watchdog/verdict.js';
 import { readTenantKeys } from '../etcd/tenants.js';
 import { findLeader } from '../patroni/facts.js';
-import { openCluster } from './cluster.js';
+import { withCluster } from './cluster.js';
 import { gatherFencing, judgeMembers } from './fencing.js';
 import type { Session } from './session.js';
 
@@ -23,8 +23,7 @@ export interface WatchdogStatus {
 
 /** @throws PgsError `usage` when there is no such tenant */
 export async function gatherWatchdogStatus(session: Session, tenant: string): Promise<WatchdogStatus> {
-  const open = await openCluster(session, tenant);
-  try {
+  return withCluster(session, tenant, async (open) => {
     const [patroni, facts, keys] = await Promise.all([
       open.patroni.gather(),
       gatherFencing(session, open, 'always'),
@@ -39,7 +38,5 @@ export async function gatherWatchdogStatus(session: Session, tenant: string): Pr
     });
     const fenced = members.every(({ verdict }) => verdict === 'fenced');
     return { tenant, leader: findLeader(patroni)?.name ?? null, fenced, members };
-  } finally {
-    open.patroni.close();
-  }
+  });
 }

@@ -25,8 +25,11 @@ export async function createFleetKey(stateDir: string): Promise<{ key: FleetKey;
   return { key: await loadFleetKey(stateDir), created };
 }
 
-/** @throws PgsError `configuration` if the key is missing, readable by others, or no key */
-export async function loadFleetKey(stateDir: string): Promise<FleetKey> {
+/**
+ * @param forbidden - bits of the file's mode that it must not have
+ * @throws PgsError `configuration` if the key is missing, readable by others, or no key
+ */
+export async function loadFleetKey(stateDir: string, forbidden = 0o077): Promise<FleetKey> {
   const path = fleetKeyPath(stateDir);
   const doing = 'reading the fleet key';
   const text = await readFileIfPresent(path, doing);
@@ -40,7 +43,7 @@ export async function loadFleetKey(stateDir: string): Promise<FleetKey> {
     });
   }
   const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) {
+  if ((mode & forbidden) !== 0) {
     throw new PgsError('configuration', {
       doing,
       found: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}: other users of this machine can read or change it`,

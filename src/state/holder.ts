@@ -26,6 +26,8 @@ export interface ProcessTable {
   bootId(): string | null;
   /** Null: there is no such process, or the system does not tell. */
   startOf(pid: number): string | null;
+  /** Also of a process that /proc does not show (hidepid, another user's). */
+  exists(pid: number): boolean;
 }
 
 export const localProcesses: ProcessTable = {
@@ -45,6 +47,13 @@ export const localProcesses: ProcessTable = {
       return null;
     }
   },
+  exists: (pid) => {
+    try {
+      return process.kill(pid, 0);
+    } catch (thrown) {
+      return (thrown as NodeJS.ErrnoException).code !== 'ESRCH';
+    }
+  },
 };
 
 export function identifyProcess(processes: ProcessTable = localProcesses): ProcessIdentity {
@@ -55,7 +64,8 @@ export function identifyProcess(processes: ProcessTable = localProcesses): Proce
 export function holderIsGone(holder: ProcessIdentity, processes: ProcessTable = localProcesses): boolean {
   const bootId = processes.bootId();
   if (bootId === null || holder.bootId !== bootId || holder.pidStart === null) return false;
-  return processes.startOf(holder.pid) !== holder.pidStart;
+  const start = processes.startOf(holder.pid);
+  return start === null ? !processes.exists(holder.pid) : start !== holder.pidStart;
 }
 
 export function parseHolder(text: string): Holder | null {

@@ -19,6 +19,7 @@ const spec = z.strictObject({
   watchdog: z.enum(['required', 'automatic', 'off']),
   // Tenants from before there was a pooler go without: transaction pooling would surprise a client that keeps state in its session.
   pool: z.enum(poolModes).default('off'),
+  production: z.boolean().optional(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 

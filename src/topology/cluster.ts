@@ -33,6 +33,8 @@ export interface TenantPorts {
   rest: number;
   pooler: number;
   poolerReplica: number;
+  /** Where poolers ask for verifiers, on members' hosts. */
+  lookup: number;
 }
 
 export interface TenantPaths {
@@ -71,6 +73,7 @@ export function portsOf(slot: number, range: { from: number }): TenantPorts {
     rest: base + 5,
     pooler: base + 6,
     poolerReplica: base + 7,
+    lookup: base + 8,
   };
 }
 
@@ -97,6 +100,15 @@ export function tenantSlice(tenant: string): string {
 
 export function osUserOf(tenant: string): string {
   return `pgs-${tenant}`;
+}
+
+/** What of the cluster is left when these hosts are not there. */
+export function withoutHosts(cluster: Cluster, hosts: string[]): Cluster {
+  return {
+    ...cluster,
+    entries: cluster.entries.filter((entry) => !hosts.includes(entry.name)),
+    members: cluster.members.filter((member) => !hosts.includes(member.host.name)),
+  };
 }
 
 /**

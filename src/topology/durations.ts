@@ -1,6 +1,7 @@
 // PostgreSQL's way to write durations: a number with a unit, or without one in the parameter's own.
 
-const unitsMs: Record<string, number> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+/** PostgreSQL's units of time, milliseconds each. */
+export const unitsMs: Record<string, number> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Milliseconds of a value such as `500ms`, `1min` or `30` (times `unitMs`); null if it is none. */
 export function parseDurationMs(value: string, unitMs: number): number | null {

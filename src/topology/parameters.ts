@@ -2,6 +2,7 @@
 // start. Taken from a server's own pg_settings; what is not in it (extensions, other majors) is not judged.
 
 import { readTemplate } from '../host/template.js';
+import { unitsMs } from './durations.js';
 
 /** One row of pg_settings. Limits are in the parameter's own unit. */
 interface Parameter {
@@ -60,12 +61,11 @@ function misfitOfEnum({ values }: Parameter, value: string): string | null {
 }
 
 const bytes: Record<string, number> = { B: 1, kB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 };
-const milliseconds: Record<string, number> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
 
 function misfitOfNumber({ type, unit, min, max }: Parameter, value: string): string | null {
   const found = /^([+-]?(?:0x[0-9a-f]+|\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+))\s*([a-zA-Z]*)$/i.exec(value);
   const [, base = '', ownUnit = ''] = /^(\d*)([a-zA-Z]*)$/.exec(unit) ?? [];
-  const units = ownUnit in bytes ? bytes : ownUnit in milliseconds ? milliseconds : {};
+  const units = ownUnit in bytes ? bytes : ownUnit in unitsMs ? unitsMs : {};
   const takes = `a ${type === 'real' ? 'number' : 'whole number'}${ownUnit ? `, without a unit in ${unit}, or with one of ${Object.keys(units).join(', ')}` : ''}`;
   if (!found) return `takes ${takes}, not ${JSON.stringify(value)}`;
   const suffix = found[2]!;

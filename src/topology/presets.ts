@@ -3,7 +3,10 @@
 export const rtoPresetNames = ['fast', 'norm', 'safe', 'wide'] as const;
 export type RtoPreset = (typeof rtoPresetNames)[number];
 
-/** Patroni's timing, in seconds; `loopWait + 2 * retryTimeout < ttl` must hold, strictly, for failsafe_mode. */
+/**
+ * Patroni's timing, in seconds. `loopWait + 2 * retryTimeout < ttl` must hold, strictly, for failsafe_mode; and `loopWait + retryTimeout` and
+ * the members' answers have to fit into the watchdog's time-out, or who lost the DCS is fenced before failsafe mode lets it go on.
+ */
 export interface PatroniTiming {
   ttlS: number;
   loopWaitS: number;
@@ -28,7 +31,7 @@ export interface Preset {
 
 export const presets: Record<RtoPreset, Preset> = {
   fast: {
-    patroni: { ttlS: 20, loopWaitS: 2, retryTimeoutS: 8 },
+    patroni: { ttlS: 20, loopWaitS: 2, retryTimeoutS: 6 },
     checks: { interMs: 500, connectMs: 250, changingMs: 250, rise: 1, fall: 2 },
   },
   norm: {

@@ -3,6 +3,7 @@
 import { PgsError } from '../errors.js';
 import { lintOverrides } from './lint.js';
 import { misfitOf } from './parameters.js';
+import { presets, type RtoPreset } from './presets.js';
 import type { Allocation, TenantSpec } from './tenant.js';
 
 export type Settings = Record<string, string | number | boolean>;
@@ -15,7 +16,10 @@ const maxConnections = 100;
  * memory for shared buffers, three quarters assumed cached by the system, work_mem so that every connection can sort at
  * once within a quarter.
  */
-export function deriveSettings(allocation: Pick<Allocation, 'memoryMiB' | 'cores' | 'members'>): Settings {
+export function deriveSettings(
+  allocation: Pick<Allocation, 'memoryMiB' | 'cores' | 'members'>,
+  rto: RtoPreset,
+): Settings {
   const { memoryMiB, cores, members } = allocation;
   const mb = (value: number) => `${Math.floor(value)}MB`;
   const parallel = Math.max(2, Math.min(8, cores));
@@ -42,6 +46,8 @@ export function deriveSettings(allocation: Pick<Allocation, 'memoryMiB' | 'cores
     wal_keep_size: '128MB',
     // A standby looks for its new leader at once instead of every 5 s.
     wal_retrieve_retry_interval: '500ms',
+    // A standby that vanished without a word holds every commit up at RPO 0 until its sender gives up on it.
+    wal_sender_timeout: `${presets[rto].patroni.ttlS / 2}s`,
     wal_compression: 'on',
     password_encryption: 'scram-sha-256',
     // Peers that vanished without a word are noticed within 30 s.

@@ -22,6 +22,7 @@ const fileSchema = z.strictObject({
   durability: z.enum(['available', 'strict']).optional(),
   watchdog: z.enum(['required', 'automatic', 'off']).optional(),
   pool: z.enum(poolModes).optional(),
+  production: z.boolean().optional(),
   settings: z.record(z.string(), scalar).optional(),
 });
 
@@ -34,6 +35,8 @@ export interface SpecDefaults {
   watchdog: TenantSpec['watchdog'];
   /** Default `transaction`. */
   pool?: TenantSpec['pool'];
+  /** Default no. */
+  production?: TenantSpec['production'];
   postgres: number;
 }
 
@@ -56,6 +59,7 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
     durability: file.durability ?? defaults.durability,
     watchdog: file.watchdog ?? defaults.watchdog,
     pool: file.pool ?? defaults.pool ?? 'transaction',
+    ...((file.production ?? defaults.production) ? { production: true } : {}),
     settings: file.settings ?? {},
   };
   refuseContradictions(spec, source);
@@ -84,6 +88,7 @@ export function specToFile(spec: TenantSpec): SpecFile {
     durability: spec.durability,
     watchdog: spec.watchdog,
     pool: spec.pool,
+    ...(spec.production ? { production: true } : {}),
     settings: spec.settings,
   };
 }

@@ -20,6 +20,8 @@ export interface TenantSpec {
   watchdog: 'required' | 'automatic' | 'off';
   /** How PgBouncer shares server connections between the clients of `primary` and `replica`; `off`: there is none. */
   pool: PoolMode;
+  /** Drills take `safe` scenarios only, and disruptive ones after consent. Absent: no. */
+  production?: boolean | undefined;
   /** PostgreSQL parameters that override pgs's own. */
   settings: Record<string, string | number | boolean>;
 }

@@ -9,9 +9,9 @@ if ! systemctl is-active -q "$unit"; then
   if systemctl is-enabled -q "$unit" 2>/dev/null; then echo stopped; else echo absent; fi
   exit 0
 fi
-earlier=$(systemctl list-units --all --plain --no-legend "pgs-resume-*@$tenant.timer" | cut -d ' ' -f 1)
+earlier=$(systemctl list-units --all --plain --no-legend "pgs-resume-*@$tenant.*" | cut -d ' ' -f 1)
 systemd-run -q --collect --unit="$timer" --on-active="$undo" --timer-property=AccuracySec=50ms \
-  sh -c "$resume" sh "$tenant" "$user" "$sockets" "$port" "$timer" || exit 1
+  -p Restart=on-failure -p RestartSec=500ms -p StartLimitIntervalSec=0 sh -c "$resume" sh "$tenant" "$user" "$sockets" "$port" "$timer" || exit 1
 # That of a run that was killed would let the clients go in the middle of this one.
 [ -z "$earlier" ] || systemctl stop $earlier 2>/dev/null
 said=$(timeout -k 1 "$limit" runuser -u "$user" -- psql -Xqw -h "$sockets" -p "$port" -U pgbouncer -c PAUSE pgbouncer 2>&1)

@@ -4,20 +4,11 @@
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
 import { openFleet, root, type Fleet } from './fleet.js';
 import type { Ran } from './measure.js';
 import { compareTraces, gatherTraces } from './noop.js';
-import {
-  isMet,
-  parseSteps,
-  renderMarkdown,
-  rows,
-  type Machine,
-  type Measure,
-  type Run,
-  type Sample,
-} from './report.js';
+import { isMet, parseSteps, renderMarkdown, rows, type Measure, type Run, type Sample } from './report.js';
+import { commit, describeMachine, gatherVersions } from './surroundings.js';
 
 const rounds = Number(process.env.PGS_BENCH_ROUNDS ?? 5);
 /** By hand takes most of the time and varies least; three of each order are enough. */
@@ -123,37 +114,6 @@ async function untilQuiet(fleet: Fleet, tenant: string): Promise<void> {
     if (status.healthy && status.rpo.verdict === 'holds' && status.drift.length === 0) return;
     if (performance.now() > deadlineMs) throw new Error(`${tenant} is not well: ${JSON.stringify(status)}`);
   }
-}
-
-function describeMachine(): Machine {
-  return {
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
-    load: Math.round(loadavg()[0]! * 10) / 10,
-  };
-}
-
-async function gatherVersions(fleet: Fleet): Promise<Record<string, string>> {
-  const packages = { 'postgresql-17': 'PostgreSQL', patroni: 'Patroni', 'etcd-server': 'etcd', haproxy: 'HAProxy' };
-  const answer = await fleet.on(
-    'h1',
-    `dpkg-query -W -f '\${Package} \${Version}\\n' ${Object.keys(packages).join(' ')}`,
-  );
-  const found = Object.fromEntries(
-    answer
-      .trim()
-      .split('\n')
-      .map((line) => line.split(' ') as [string, string]),
-  );
-  const named = Object.entries(packages).map(([name, title]) => [title, found[name]!.split('-')[0]!] as const);
-  return { Node: process.versions.node, ...Object.fromEntries(named) };
-}
-
-function commit(): string {
-  const git = (args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
-  const changed = git(['status', '--porcelain', '--', 'src', 'haproxy', 'watchdog', 'templates']);
-  return `${git(['rev-parse', '--short', 'HEAD'])}${changed ? ' with changes' : ''}`;
 }
 
 function save(run: Run): void {

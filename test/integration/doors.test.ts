@@ -148,6 +148,58 @@ describe.each(tenants)('PostgreSQL of %s', (tenant) => {
   });
 });
 
+describe.each(tenants)('The poolers of %s', (tenant) => {
+  const places = (): Place[] => {
+    const { members, ports } = keys[tenant].cluster;
+    return [ports.pooler, ports.poolerReplica].map((port) => ({ address: members[0]!.host.address, port }));
+  };
+
+  test('let nobody in for a certificate alone, their own included', async () => {
+    const pooler = keys[tenant].secrets.pooler!;
+    for (const place of places()) {
+      for (const user of ['postgres', 'app', 'pgs_pooler', 'pgbouncer']) {
+        for (const certificate of [null, pooler, ofMember(tenant).sql])
+          expect(await logIn(place, certificate, { user, database: 'postgres' })).not.toBe('in');
+      }
+    }
+  });
+
+  test('let the owner of a password in over TLS, and not in plain text', async () => {
+    const login = { ...keys[tenant].secrets.passwords.probe, database: 'postgres' };
+    for (const place of places()) {
+      expect(await logIn(place, null, login)).toBe('in');
+      expect(await logIn(place, 'plain text', login)).toMatch(/SSL required/);
+    }
+  });
+
+  test('take no password of another tenant, nor of a role that is not for clients', async () => {
+    const other = keys[tenant === 'acme' ? 'acme2' : 'acme'].secrets.passwords;
+    const own = keys[tenant].secrets.passwords;
+    for (const place of places()) {
+      for (const login of [other.app, other.probe])
+        expect(await logIn(place, null, { ...login, database: 'postgres' })).toMatch(/authentication failed/);
+      for (const login of [own.replication, own.rewind])
+        expect(await logIn(place, null, { ...login, database: 'postgres' })).toMatch(/no such user/);
+    }
+  });
+
+  test('open PostgreSQL with their certificate for their own role and no other, and no other certificate does', async () => {
+    const pooler = keys[tenant].secrets.pooler!;
+    const login = (user: string) => ({ user, database: 'postgres' });
+    // From here, which is no member, not even that.
+    expect(await logIn(sqlPlace(tenant), pooler, login('pgs_pooler'))).not.toBe('in');
+    for (const user of ['postgres', 'app', 'pgs_probe'])
+      expect(await logIn(sqlPlace(tenant), pooler, login(user))).not.toBe('in');
+    const other = keys[tenant === 'acme' ? 'acme2' : 'acme'].secrets.pooler!;
+    const direct = { ...sqlPlace(tenant), port: keys[tenant].cluster.ports.direct };
+    // Through an entry the connection comes from a member's address: there the certificate alone decides.
+    expect(await logIn(direct, pooler, login('pgs_pooler'))).toBe('in');
+    expect(await logIn(direct, other, login('pgs_pooler'))).not.toBe('in');
+    expect(await logIn(direct, ofMember(tenant).sql, login('pgs_pooler'))).not.toBe('in');
+    expect(await logIn(direct, null, login('pgs_pooler'))).not.toBe('in');
+  });
+});
+
 describe('what changes the state of a cluster over REST', () => {
   const changes: [string, string, unknown][] = [
     ['PATCH', '/config', {}],

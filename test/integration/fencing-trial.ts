@@ -3,7 +3,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { judgeLedger, type LedgerVerdict } from '../../chaos/ledger.js';
 import { startWriter } from '../../chaos/writer.js';
-import { addresses, pgsJson, pgsOk, psqlOk, root, serviceClient, statusOf, until } from './machines.js';
+import type { VerifyResult } from '../../src/reconcile/verify-fencing.js';
+import { addresses, entriesInTurn, pgsJson, pgsOk, psqlOk, root, statusOf, until } from './machines.js';
 import { overlapMs, probeWrites, type Writable } from './write-probe.js';
 
 export interface Trial {
@@ -14,30 +15,18 @@ export interface Trial {
   ledger: LedgerVerdict;
 }
 
-export interface VerifyResult {
-  member: string;
-  host: string;
-  mechanism: string;
-  fired: string;
-  timeoutS: number;
-  keepaliveToKillS: number | null;
-  stopToKillS: number | null;
-  marginS: number | null;
-  machineReset: boolean;
-  neighbours: { tenant: string; undisturbed: boolean }[];
-  newLeader: string | null;
-  newLeaderAfterS: number | null;
-  back: { role: string; fencing: string; afterS: number } | null;
-  passed: boolean;
-}
-
 /** Fires the watchdog of the leader while clients write and every member's own port is probed. */
 export async function fireUnderLoad(tenant: string, member: string): Promise<Trial> {
   await psqlOk(tenant, 'primary', 'CREATE TABLE IF NOT EXISTS ledger (key bigint); TRUNCATE ledger');
   const port = (await statusOf(tenant)).services.find((s) => s.service === 'direct')!.port;
   const entries = Object.values(addresses());
-  const connect = (attempt: number) => serviceClient(tenant, entries[attempt % entries.length]!, port);
-  const writer = startWriter({ connect, table: 'ledger', intervalMs: 50, kind: 'each', firstKey: 1 });
+  const writer = startWriter({
+    connect: entriesInTurn(tenant, entries, port),
+    table: 'ledger',
+    intervalMs: 50,
+    kind: 'each',
+    firstKey: 1,
+  });
   const probe = await probeWrites(tenant);
   try {
     await until('the leader takes writes', () => Promise.resolve(probe.writers().some((w) => w.member === member)));

@@ -7,7 +7,7 @@ import { parseSetting } from '../../topology/settings.js';
 import type { CreateOptions } from '../commands/cluster.js';
 import { withHosts } from '../context.js';
 import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
-import { gatherStatus } from './status.js';
+import { gatherStatus } from '../../reconcile/gather-status.js';
 
 /** `-o json`: the cluster's status as `pgs cluster status -o json`; with --dry-run the plan. */
 export async function create(tenant: string | undefined, options: CreateOptions, command: Command): Promise<void> {
@@ -40,6 +40,7 @@ function requestOf(tenant: string | undefined, options: CreateOptions): CreateRe
     durability: options.durability,
     watchdog: options.watchdog,
     pool: options.pool,
+    production: options.production,
     settings: options.set.length > 0 ? Object.fromEntries(options.set.map(parseSetting)) : undefined,
   };
   return {

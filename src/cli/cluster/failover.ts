@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { exitCodePlanHasChanges } from '../../errors.js';
 import type { FailoverChoice } from '../../patroni/failover.js';
-import { openCluster } from '../../reconcile/cluster.js';
+import { withCluster } from '../../reconcile/cluster.js';
 import { failOver, planFailover } from '../../reconcile/failover.js';
 import { confirmByTyping, withHosts } from '../context.js';
 import { resolveTenant } from './tenant.js';
@@ -20,14 +20,11 @@ export async function failover(given: string | undefined, options: FailoverFlags
     const tenant = await resolveTenant(session, given);
     const wish = options.to ?? null;
     if (options.dryRun) {
-      const open = await openCluster(session, tenant);
-      try {
+      await withCluster(session, tenant, async (open) => {
         const choice = await planFailover(session, open, wish);
         await terminal.result({ tenant, ...choice }, () => describeChoice(tenant, choice));
         process.exitCode = exitCodePlanHasChanges;
-      } finally {
-        open.patroni.close();
-      }
+      });
       return;
     }
     const done = await failOver(session, tenant, wish, {

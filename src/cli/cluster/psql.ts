@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { PgsError } from '../../errors.js';
 import { runSuperuserSql } from '../../postgres/client.js';
 import { findLeader } from '../../patroni/facts.js';
-import { openCluster, type OpenCluster } from '../../reconcile/cluster.js';
+import { withCluster, type OpenCluster } from '../../reconcile/cluster.js';
 import type { Session } from '../../reconcile/session.js';
 import type { ServiceName } from '../../topology/cluster.js';
 import { libpqUrl } from '../../topology/urls.js';
@@ -19,8 +19,7 @@ export interface PsqlOptions {
 
 export async function psql(given: string | undefined, options: PsqlOptions, command: Command): Promise<void> {
   const target = await withSession(command, async ({ session }) => {
-    const open = await openCluster(session, await resolveTenant(session, given));
-    try {
+    return withCluster(session, await resolveTenant(session, given), async (open) => {
       if (options.superuser) return await runAsSuperuser(session, open, options);
       return libpqUrl(
         open.cluster,
@@ -28,9 +27,7 @@ export async function psql(given: string | undefined, options: PsqlOptions, comm
         appAccount(open),
         await writeClientFiles(session, open),
       );
-    } finally {
-      open.patroni.close();
-    }
+    });
   });
   if (target !== null)
     process.exitCode = await runPsql([target, ...(options.command === undefined ? [] : ['-c', options.command])]);

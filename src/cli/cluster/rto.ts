@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import Table from 'cli-table3';
-import { openCluster } from '../../reconcile/cluster.js';
+import { withCluster } from '../../reconcile/cluster.js';
 import { reportRto, type RtoReport } from '../../reconcile/rto.js';
 import { describeBytes } from '../../reconcile/status-text.js';
 import { withHosts } from '../context.js';
@@ -12,14 +12,11 @@ import { resolveTenant } from './tenant.js';
 /** `-o json`: see `RtoReport`. Exit code 1 when a setting breaks a promise. */
 export async function rto(given: string | undefined, options: { explain: boolean }, command: Command): Promise<void> {
   await withHosts(command, async ({ session, terminal }) => {
-    const open = await openCluster(session, await resolveTenant(session, given));
-    try {
+    await withCluster(session, await resolveTenant(session, given), async (open) => {
       const report = await reportRto(session, open);
       await terminal.result(report, () => describeRto(report, options.explain, terminal));
       if (report.findings.some((f) => f.verdict === 'broken')) process.exitCode = 1;
-    } finally {
-      open.patroni.close();
-    }
+    });
   });
 }
 

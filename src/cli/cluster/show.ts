@@ -19,7 +19,7 @@ export async function show(given: string | undefined, command: Command): Promise
       ports: cluster.ports,
       paths: cluster.paths,
       osUser: cluster.osUser,
-      settings: { ...deriveSettings(cluster.allocation), ...cluster.spec.settings },
+      settings: { ...deriveSettings(cluster.allocation, cluster.spec.rto), ...cluster.spec.settings },
     };
     if (terminal.format === 'yaml') return terminal.result(spec, () => '');
     const { stringify } = await import('yaml');

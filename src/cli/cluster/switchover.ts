@@ -1,23 +1,32 @@
 // `pgs switchover`
 
 import type { Command } from 'commander';
-import { exitCodePlanHasChanges } from '../../errors.js';
+import { parseAt, parseZone } from '../../drills/parse.js';
+import type { Schedule } from '../../drills/schedule.js';
+import { DrillStore } from '../../drills/store.js';
+import { exitCodePlanHasChanges, PgsError } from '../../errors.js';
 import { undoAfterMs } from '../../pgbouncer/pause.js';
-import { openCluster } from '../../reconcile/cluster.js';
+import { withCluster } from '../../reconcile/cluster.js';
 import { checkpointLimitMs, leaderLimitMs, type PhaseDone } from '../../reconcile/leader-change.js';
 import { describePreflight, preflight, switchOver, type SwitchoverResult } from '../../reconcile/switchover.js';
 import { pauseLimitMs } from '../../topology/rto.js';
-import { withHosts, type Context } from '../context.js';
+import { withHosts, withSession, type Context } from '../context.js';
 import { resolveTenant } from './tenant.js';
 
 export interface SwitchoverFlags {
   to?: string;
   force: boolean;
   dryRun: boolean;
+  at?: string;
+  tz?: string;
 }
 
-/** `-o json`: {tenant} and `SwitchoverResult`; with --dry-run {tenant, from, to, …} of the preflight, and exit code 3 */
+/**
+ * `-o json`: {tenant} and `SwitchoverResult`; with --dry-run {tenant, from, to, …} of the preflight, and exit code 3; with --at the
+ * schedule
+ */
 export async function switchover(given: string | undefined, options: SwitchoverFlags, command: Command): Promise<void> {
+  if (options.at !== undefined) return later(given, options.at, options, command);
   await withHosts(command, async (context) => {
     const { session, terminal, signal } = context;
     const tenant = await resolveTenant(session, given);
@@ -48,9 +57,44 @@ function describeSwitchover(tenant: string, { from, to, tookMs, probe, heldMs }:
   ].join('\n');
 }
 
+/** The one who is to lead is looked at when it is time; that it is a member is looked at now. */
+async function later(given: string | undefined, at: string, options: SwitchoverFlags, command: Command): Promise<void> {
+  const now = new Date();
+  const tz = parseZone(options.tz ?? Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const when = parseAt(at, tz, now);
+  await withSession(command, async ({ session, terminal }) => {
+    const tenant = await resolveTenant(session, given);
+    await withCluster(session, tenant, ({ cluster }) => {
+      const names = cluster.members.map((m) => m.name);
+      if (options.to === undefined || names.includes(options.to)) return Promise.resolve();
+      const found = `${options.to} is no member of ${tenant}, which has ${names.join(', ')}`;
+      throw new PgsError('usage', { doing: 'reading --to', found });
+    });
+    const schedule: Schedule = {
+      version: 1,
+      tenant,
+      name: 'switchover',
+      job: { kind: 'switchover', to: options.to ?? null, force: options.force },
+      when,
+      window: null,
+      deadlineMs: switchoverDeadlineMs,
+      paused: false,
+      createdAt: now.toISOString(),
+      handledUntil: now.toISOString(),
+    };
+    await new DrillStore(await session.dcs()).putSchedule(schedule);
+    await terminal.result(
+      schedule,
+      () => `${tenant} switches over to ${options.to ?? 'any'} at ${'at' in when ? when.at : ''}, by \`pgs daemon\``,
+    );
+  });
+}
+
+/** Who asked for a time did not mean an hour later. */
+const switchoverDeadlineMs = 600_000;
+
 async function showPhases({ session, terminal }: Context, tenant: string, wish: string | null): Promise<void> {
-  const open = await openCluster(session, tenant);
-  try {
+  await withCluster(session, tenant, async (open) => {
     const found = await preflight(session, open, wish);
     const entries = open.cluster.entries.map((e) => e.name).join(', ');
     const phases = [
@@ -69,7 +113,5 @@ async function showPhases({ session, terminal }: Context, tenant: string, wish: 
       phases.map(([phase, what]) => `${phase!.padEnd(11)} ${what}`).join('\n'),
     );
     process.exitCode = exitCodePlanHasChanges;
-  } finally {
-    open.patroni.close();
-  }
+  });
 }

@@ -1,6 +1,6 @@
 // The commands that change or compare a cluster and are typed most: `pgs switchover`, `plan`, `apply`, `use`.
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 const tenant = 'name of the tenant (may be left out with one tenant, or after `pgs use`)';
 
@@ -10,13 +10,31 @@ export function switchoverCommand(): Command {
     .argument('[tenant]', tenant)
     .option('--to <member>', 'member that shall lead (default: the synchronous standby with the smallest lag)')
     .option('--force', 'end transactions that are open for long, with an error, instead of refusing', false)
-    .option('--dry-run', 'look whether it is safe, show the phases, and change nothing (exit code 3)', false)
+    .addOption(
+      new Option('--dry-run', 'look whether it is safe, show the phases, and change nothing (exit code 3)')
+        .default(false)
+        .conflicts('at'),
+    )
+    .option('--at <time>', 'later, by `pgs daemon`: an ISO 8601 time, or HH:MM, the next one')
+    .option('--tz <zone>', "time zone of --at (default: this machine's)")
     .addHelpText(
       'after',
-      '\nExamples:\n  $ pgs switchover\n  $ pgs switchover acme --to acme-2\n  $ pgs switchover acme --dry-run',
+      `
+A timed switchover is in \`pgs drill list\` until it is done; \`pgs drill cancel <tenant> switchover\` takes it back. It is missed when it
+could not begin for 10 minutes.
+
+Examples:
+  $ pgs switchover
+  $ pgs switchover acme --to acme-2
+  $ pgs switchover acme --dry-run
+  $ pgs switchover acme --at 03:00 --tz Europe/Berlin`,
     )
     .action(
-      async (name: string | undefined, options: { to?: string; force: boolean; dryRun: boolean }, command: Command) => {
+      async (
+        name: string | undefined,
+        options: { to?: string; force: boolean; dryRun: boolean; at?: string; tz?: string },
+        command: Command,
+      ) => {
         const { switchover } = await import('../cluster/switchover.js');
         await switchover(name, options, command);
       },

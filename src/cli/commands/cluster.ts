@@ -53,6 +53,7 @@ function createCommand(): Command {
         'off',
       ]),
     )
+    .option('--production', 'drills of it must be safe, or agreed to')
     .option('--hosts <names>', 'hosts to use, comma separated (default: pgs chooses)')
     .option('--set <name=value>', 'PostgreSQL parameter; may be given again', collect, [])
     .option('--reuse-data', 'take over the data that `cluster destroy` kept', false)
@@ -82,6 +83,7 @@ export interface CreateOptions {
   durability?: string;
   watchdog?: string;
   pool?: string;
+  production?: boolean;
   hosts?: string;
   set: string[];
   reuseData: boolean;

@@ -1,7 +1,10 @@
 import type { Command } from 'commander';
 import { applyCommand, failoverCommand, planCommand, switchoverCommand, useCommand } from './change.js';
+import { chaosCommand } from './chaos.js';
 import { clusterCommand } from './cluster.js';
+import { daemonCommand } from './daemon.js';
 import { dcsCommand } from './dcs.js';
+import { drillCommand } from './drill.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
@@ -16,6 +19,9 @@ export const commands: (() => Command)[] = [
   switchoverCommand,
   failoverCommand,
   watchdogCommand,
+  chaosCommand,
+  drillCommand,
+  daemonCommand,
   planCommand,
   applyCommand,
   useCommand,

@@ -8,7 +8,7 @@
 #   up.sh ORDER DIRECTORY SSH_KEY KNOWN_HOSTS NAME=ADDRESS…
 #
 # ORDER `in-turn`: as most guides say, the next host only when the one before is seen to be well. `together`: all at once, and look
-# at the end.
+# at the end. BYHAND_SYNCHRONOUS (default quorum) is Patroni's synchronous_mode, BYHAND_CHECKS how HAProxy checks.
 set -euo pipefail
 umask 077
 order=$1 dir=$2 key=$3 known=$4
@@ -79,7 +79,7 @@ bootstrap:
     loop_wait: 10
     retry_timeout: 10
     maximum_lag_on_failover: 1048576
-    synchronous_mode: quorum
+    synchronous_mode: ${BYHAND_SYNCHRONOUS:-quorum}
     postgresql:
       use_pg_rewind: true
       use_slots: true
@@ -126,7 +126,7 @@ listen ${service%:*}
   bind *:${service#*:}
   option httpchk OPTIONS /${service%:*}
   http-check expect status 200
-  default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions check-ssl verify required ca-file /etc/byhand-haproxy/ca.crt crt /etc/byhand-haproxy/check.pem
+  default-server ${BYHAND_CHECKS:-inter 3s fall 3 rise 2} on-marked-down shutdown-sessions check-ssl verify required ca-file /etc/byhand-haproxy/ca.crt crt /etc/byhand-haproxy/check.pem
 END
     for i in "${!names[@]}"; do
       echo "  server ${names[i]} ${addresses[i]}:5432 maxconn 100 check port 8008"

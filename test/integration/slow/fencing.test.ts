@@ -3,7 +3,19 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fireUnderLoad, letLead, recordTrial } from '../fencing-trial.js';
-import { destroyQuietly, on, onOk, pgs, pgsOk, statusOf, until, untilHealthy } from '../machines.js';
+import {
+  addresses,
+  destroyQuietly,
+  on,
+  onOk,
+  pgs,
+  pgsOk,
+  serviceClient,
+  statusOf,
+  until,
+  untilHealthy,
+} from '../machines.js';
+import { overlapMs, probeWrites } from '../write-probe.js';
 
 const tenant = 'fenced';
 const neighbour = 'beside';
@@ -84,7 +96,8 @@ test('a Patroni that is killed and may not come back is fenced', async () => {
   try {
     await onOk(host, `systemctl kill --kill-whom=main --signal=KILL ${patroni}`);
     expect((await untilFenced(host)).fenced!.reason).toMatch(/no keepalive/);
-    expect((await on(host, `pgrep -u pgs-${tenant}`)).stdout).toBe('');
+    // Its poolers come back: they lead nowhere.
+    expect((await on(host, `pgrep -l -u pgs-${tenant} 'postgres|patroni'`)).stdout).toBe('');
   } finally {
     await onOk(host, `rm -r ${dropIn} && systemctl daemon-reload && systemctl start ${patroni}`);
   }
@@ -104,6 +117,25 @@ test('a clean restart and a clean stop of Patroni disarm: nothing is fenced', as
   await untilHealthy(tenant);
   for (const h of [host, again.host])
     expect((await on(h, `journalctl -u ${fence} --since -60s | grep FENCED`)).stdout).toBe('');
+}, 200_000);
+
+// Patroni before 4.1.4 disarms when primary_stop_timeout is over, whether sessions still run or not. It sends no keepalive in a stop of
+// its own, so the fencing service is first.
+test('a stop that a session holds up is fenced before Patroni would disarm with the session still there', async () => {
+  const { host } = await leaderHost();
+  const { port } = (await statusOf(tenant)).services.find((s) => s.service === 'direct')!;
+  const client = serviceClient(tenant, addresses()[host]!, port);
+  await client.connect();
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  await onOk(host, `kill -STOP ${rows[0]!.pid} && systemctl stop --no-block ${patroni}`);
+  const { fenced } = await untilFenced(host);
+  expect(fenced!.reason).toMatch(/no keepalive/);
+  expect(fenced!.afterKeepaliveS).toBeLessThan(16);
+  await until('the session is gone', async () => (await on(host, `kill -0 ${rows[0]!.pid}`)).code !== 0, 5_000);
+  await client.end().catch(() => undefined);
+  await until('Patroni is stopped', async () => (await on(host, `systemctl is-active ${patroni}`)).code !== 0);
+  await onOk(host, `systemctl start ${patroni}`);
+  await untilHealthy(tenant);
 }, 200_000);
 
 test.each([
@@ -137,14 +169,28 @@ test('a fencing service that is killed or stalls beside a healthy Patroni distur
   expect((await statusOf(tenant)).leader).toBe(member);
 });
 
-test('a fencing service that is stopped fences who was armed, and nobody can arm without it', async () => {
+test('a fencing service that is stopped fences who was armed; Patroni, which comes back, brings it back too', async () => {
   const { member, host } = await leaderHost();
   await onOk(host, `systemctl stop ${fence}`);
+  expect((await kept(host)).fenced!.reason).toBe('the fencing service was stopped');
+  await until('another member leads', async () => ![null, member].includes((await statusOf(tenant)).leader));
+  await until('it runs again', async () => (await on(host, `systemctl is-active ${fence}`)).stdout.trim() === 'active');
+  await untilHealthy(tenant);
+}, 200_000);
+
+test('a fencing service that is stopped for good fences who was armed, and nobody can arm without it', async () => {
+  const { member, host } = await leaderHost();
+  const dropIn = `/run/systemd/system/${fence}.d`;
+  await onOk(
+    host,
+    `mkdir -p ${dropIn} && printf '[Unit]\\nConditionPathExists=/nowhere\\n' >${dropIn}/no.conf && systemctl daemon-reload && systemctl stop ${fence}`,
+  );
   expect((await kept(host)).fenced!.reason).toBe('the fencing service was stopped');
   expect((await on(host, `ls /run/pgs/fence/${tenant}/pipe`)).code).not.toBe(0);
   await until('another member leads', async () => ![null, member].includes((await statusOf(tenant)).leader));
   const { stdout } = await pgs(['watchdog', 'status', tenant]);
   expect(stdout).toContain('the fencing service is inactive');
+  await onOk(host, `rm -r ${dropIn} && systemctl daemon-reload`);
   await pgsOk(['apply', tenant]);
   expect((await on(host, `systemctl is-active ${fence}`)).stdout.trim()).toBe('active');
   await untilHealthy(tenant);
@@ -180,3 +226,23 @@ test('verify refuses a member that does not lead, one that is not there, and a t
   expect(refused.stderr).toContain(`pgs switchover ${tenant} --to ${replica}`);
   expect((await pgs(['watchdog', 'verify', tenant, '--member', 'nobody-1'])).code).toBe(2);
 });
+
+test('without a watchdog the same hang has two members that take writes', async () => {
+  await pgsOk(['cluster', 'create', 'open', '--watchdog', 'off', '--rto', 'fast', '--hosts', 'h1,h2,h3']);
+  await pgsOk(['cluster', 'url', 'open']);
+  const { leader, members } = await statusOf('open');
+  const host = members.find((m) => m.name === leader)!.host;
+  const probe = await probeWrites('open');
+  const patroni = 'systemctl kill --kill-whom=main pgs-patroni@open.service --signal';
+  try {
+    await until('the leader takes writes', () => Promise.resolve(probe.writers().length === 1));
+    await onOk(host, `${patroni} STOP`);
+    await until('two members take writes', () => Promise.resolve(overlapMs(probe.writers()) > 1000));
+    recordTrial('counter-proof', { writers: probe.writers(), overlapMs: overlapMs(probe.writers()) });
+    expect((await statusOf('open')).fencing.verdict).toBe('not fenced');
+  } finally {
+    await onOk(host, `${patroni} CONT`);
+    await probe.stop();
+    await destroyQuietly('open');
+  }
+}, 400_000);

@@ -3,6 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { afterAll, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../../chaos/targets.js';
 import { destroyQuietly, environment, on, pgs, pgsJson, pgsOk, psqlOk, root, statusOf, type Ran } from '../machines.js';
 
 const seed = Number(process.env.PGS_TEST_SEED ?? 20261121);
@@ -13,7 +14,7 @@ const destroy = ['cluster', 'destroy', tenant, '--purge-data', '--yes'];
 const leftovers = `getent passwd pgs-${tenant}
 find /etc /run /var/lib -xdev -name '*${tenant}*' 2>/dev/null
 systemctl list-units --all --plain --no-legend 'pgs-*@${tenant}.service'`;
-const random = mulberry32(seed);
+const random = seededRandom(seed);
 /** Where in the plan each kill comes, 0 to 1: drawn here, so that one round's plan does not shift the others' draws. */
 const rounds = [1, 2, 3, 4, 5].map((round) => ({ round, atCreate: random(), atDestroy: random() }));
 
@@ -90,14 +91,4 @@ function interrupt(args: string[], signal: NodeJS.Signals, lines: number): Promi
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
-}
-
-/** A small generator of numbers from 0 to 1 that gives the same ones for the same seed. */
-function mulberry32(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }

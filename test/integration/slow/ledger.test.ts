@@ -6,10 +6,10 @@ import { startWriter } from '../../../chaos/writer.js';
 import {
   addresses,
   destroyQuietly,
+  entriesInTurn,
   onOk,
   pgsOk,
   psqlOk,
-  serviceClient,
   statusOf,
   until,
   untilHealthy,
@@ -32,9 +32,14 @@ afterAll(async () => {
 async function underLoad(firstKey: number, job: () => Promise<void>): Promise<LedgerVerdict> {
   const entries = Object.values(addresses());
   const port = (await statusOf(tenant)).services.find((s) => s.service === 'primary')!.port;
-  const connect = (attempt: number) => serviceClient(tenant, entries[attempt % entries.length]!, port);
   const writers = (['session', 'each'] as const).map((kind, i) =>
-    startWriter({ connect, table: 'ledger', intervalMs: 20, kind, firstKey: firstKey + i * 100_000 }),
+    startWriter({
+      connect: entriesInTurn(tenant, entries, port, i),
+      table: 'ledger',
+      intervalMs: 20,
+      kind,
+      firstKey: firstKey + i * 100_000,
+    }),
   );
   const acknowledged = () => writers.every((w) => w.entries.filter((e) => e.outcome === 'acknowledged').length > 50);
   await until('the load is running', () => Promise.resolve(acknowledged()));

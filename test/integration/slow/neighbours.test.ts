@@ -3,7 +3,17 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { judgeLedger } from '../../../chaos/ledger.js';
 import { startWriter } from '../../../chaos/writer.js';
-import { addresses, destroyQuietly, onOk, pgsOk, psqlOk, serviceClient, statusOf, until } from '../machines.js';
+import {
+  addresses,
+  destroyQuietly,
+  entriesInTurn,
+  onOk,
+  pgsOk,
+  psqlOk,
+  serviceClient,
+  statusOf,
+  until,
+} from '../machines.js';
 
 const tenant = 'quiet';
 const passers = ['loud', 'quiet-2'];
@@ -36,8 +46,7 @@ test('tenants that come and go cost a neighbour no error, no session, no leader'
   );
   const writers = (['session', 'each'] as const).map((kind, i) =>
     startWriter({
-      connect: (attempt) =>
-        serviceClient(tenant, entries[(attempt + i) % entries.length]!, portOf(i === 0 ? 'direct' : 'primary')),
+      connect: entriesInTurn(tenant, entries, portOf(i === 0 ? 'direct' : 'primary'), i),
       table: 'ledger',
       intervalMs: 20,
       kind,

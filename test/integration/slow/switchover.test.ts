@@ -18,9 +18,11 @@ import {
   root,
   run,
   serviceClient,
+  serviceConnector,
   statusOf,
   until,
   untilHealthy,
+  type Ran,
 } from '../machines.js';
 
 const tenant = 'swap';
@@ -48,13 +50,14 @@ afterAll(async () => {
 let nextKey = 1_000_000;
 
 /** Writes with both kinds of client through all entries while `job` runs, then judges what they were told. */
-async function underLoad(job: () => Promise<unknown>, entries = Object.values(addresses())): Promise<LedgerVerdict> {
+async function underLoad(job: () => Promise<unknown>, of = tenant): Promise<LedgerVerdict> {
+  const entries = Object.values(addresses());
   const firstKey = (nextKey += 1_000_000);
-  const port = (await statusOf(tenant)).services.find((s) => s.service === 'primary')!.port;
+  const port = (await statusOf(of)).services.find((s) => s.service === 'primary')!.port;
   const writers = entries.flatMap((entry, e) =>
     (['session', 'each'] as const).map((kind, k) =>
       startWriter({
-        connect: () => serviceClient(tenant, entry, port),
+        connect: serviceConnector(of, [entry], port),
         table: 'ledger',
         intervalMs: kind === 'session' ? 20 : 100,
         kind,
@@ -69,7 +72,7 @@ async function underLoad(job: () => Promise<unknown>, entries = Object.values(ad
   const counts = writers.map((w) => w.entries.length);
   await until('writes go on', () => Promise.resolve(acknowledged(counts)));
   const journal = (await Promise.all(writers.map((w) => w.stop()))).flat();
-  const rows = await psqlOk(tenant, 'primary', `SELECT key FROM ledger WHERE key >= ${firstKey}`);
+  const rows = await psqlOk(of, 'primary', `SELECT key FROM ledger WHERE key >= ${firstKey}`);
   return judgeLedger(journal, rows.split('\n').map(Number));
 }
 
@@ -234,6 +237,26 @@ describe('a bad day', () => {
     expect((await onOk('h2', `systemctl is-active pgs-pgbouncer@${tenant}.service`)).trim()).toBe('active');
   });
 
+  test('PgBouncer hangs while it holds clients, for longer than the undo tries: it lets them go when it runs again', async () => {
+    const { members, leader } = await untilHealthy(tenant);
+    const { host } = members.find((m) => m.name !== leader)!;
+    const unit = `pgs-pgbouncer@${tenant}.service`;
+    const { ended, reached } = startSwitchover();
+    await reached('pause');
+    await onOk(host, `systemctl kill -s STOP ${unit}`);
+    await ended;
+    await new Promise((resolve) => setTimeout(resolve, 15_000));
+    await onOk(host, `systemctl kill -s CONT ${unit}`);
+    const address = addresses()[host]!;
+    const port = (await statusOf(tenant)).services.find((s) => s.service === 'primary')!.port + 6;
+    await until('its clients are served', async () => {
+      const client = serviceClient(tenant, address, port, { query_timeout: 1000 });
+      const served = client.connect().then(async () => (await client.query('SELECT 1')).rowCount === 1);
+      return served.catch(() => false).finally(() => void client.end().catch(() => undefined));
+    });
+    await untilHealthy(tenant);
+  }, 240_000);
+
   test("etcd's leader dies during a switchover: it goes through or is given up, and writes go on", async () => {
     await untilHealthy(tenant);
     const { leaders } = await pgsJson<{ leaders: string[] }>(['dcs', 'status']);
@@ -284,7 +307,37 @@ describe('a bad day', () => {
     expect(await hostOf(candidate!.name)).toBe(candidate!.host);
   });
 
+  test('a session that does not end: PostgreSQL is killed after its time, and the candidate takes over with everything', async () => {
+    const { members, leader } = await untilHealthy(tenant);
+    const host = members.find((m) => m.name === leader)!.host;
+    const client = serviceClient(tenant, addresses()[host]!, (await statusOf(tenant)).services[2]!.port);
+    await client.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    await onOk(host, `kill -STOP ${rows[0]!.pid}`);
+    let ran: Ran | null = null;
+    const verdict = await underLoad(async () => (ran = await pgs(['switchover', tenant])));
+    expect(ran!.code, ran!.stderr).toBe(0);
+    expect(verdict).toMatchObject(nothingLost);
+    expect((await untilHealthy(tenant)).leader).not.toBe(leader);
+    await client.end().catch(() => undefined);
+  }, 240_000);
+
   test('a member that is not there is refused', async () => {
     expect((await pgs(['switchover', tenant, '--to', 'swap-9'])).code).toBe(2);
   });
 });
+
+test('a tenant that may lose bytes in a failover loses none in a switchover, and no client feels it', async () => {
+  const loose = 'loose';
+  try {
+    await pgsOk(['cluster', 'create', loose, '--rto', 'fast', '--rpo', '16777216']);
+    await pgsOk(['cluster', 'url', loose]);
+    await psqlOk(loose, 'primary', 'CREATE TABLE ledger (key bigint)');
+    const { leader } = await untilHealthy(loose);
+    const verdict = await underLoad(() => pgsOk(['switchover', loose]), loose);
+    expect(verdict).toMatchObject({ ...nothingLost, failed: 0, indeterminate: 0, errors: {} });
+    expect((await untilHealthy(loose)).leader).not.toBe(leader);
+  } finally {
+    await destroyQuietly(loose);
+  }
+}, 240_000);

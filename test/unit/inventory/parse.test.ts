@@ -41,8 +41,18 @@ describe('a pgs.yaml without faults', () => {
       packages: 'distribution',
       ports: { from: 20000, to: 29999 },
       etcd: { kind: 'fleet', members: ['h1', 'h2', 'h3'], clientPort: 2379, peerPort: 2380 },
+      notify: { webhook: null, webhookPath: null, command: null },
+      drills: { backup: null },
       defaults: { postgres: null, rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'required' },
     });
+  });
+
+  test('names who is told of a drill that went wrong, and how old a backup may be', () => {
+    const told = parse(
+      `${minimal}notify: { webhook_file: .pgs/url, command: [/bin/page, a b] }\ndrills: { backup: { command: [/bin/last], max_age_hours: 26 } }\n`,
+    );
+    expect(told.notify).toEqual({ webhook: null, webhookPath: '/srv/fleet/.pgs/url', command: ['/bin/page', 'a b'] });
+    expect(told.drills.backup).toEqual({ command: ['/bin/last'], maxAgeMs: 93_600_000 });
   });
 
   test('counts paths from its own directory and knows ~', () => {
@@ -163,6 +173,16 @@ describe('refused with its place:', () => {
       'http',
       `${minimal}etcd: { external: { endpoints: ["http://a:1"], ca: a, user: u, password_file: p } }\n`,
       'pgs.yaml:6:33: etcd.external.endpoints.0: must begin with https://, passwords would cross the network readable',
+    ],
+    [
+      'a webhook that is no URL, without showing it',
+      `${minimal}notify: { webhook: "hooks.example/secret" }\n`,
+      'pgs.yaml:6:20: notify.webhook: must be a URL that begins with https:// or http://',
+    ],
+    [
+      'a webhook twice',
+      `${minimal}notify: { webhook: "https://hooks.example/x", webhook_file: url }\n`,
+      'pgs.yaml:6:47: notify.webhook_file: cannot stand beside webhook: give one of the two',
     ],
     ['a negative rpo', `${minimal}defaults: { rpo: -1 }\n`, 'pgs.yaml:6:18: defaults.rpo: must be at least 0, not -1'],
     [

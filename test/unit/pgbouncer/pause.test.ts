@@ -2,16 +2,20 @@
 // asked and answer as told.
 
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parsePause, pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
 import { undoAfterMs } from '../../../src/pgbouncer/pause.js';
+import { poolerPort } from '../../../src/topology/cluster.js';
 import { pauseLimitMs } from '../../../src/topology/rto.js';
 import { clusterOf } from '../../fixtures/fleet.js';
 
 const cluster = clusterOf();
+const takenAway = 'systemctl stop --no-block pgs-resume-ab12@acme.timer pgs-resume-ab12@acme.service';
 let bin: string;
 
 beforeEach(() => {
@@ -74,7 +78,7 @@ describe('holding clients', () => {
     const { result, log } = run(pausePooler(cluster, 'ab12'));
     expect(parsePause(result).state).toBe('busy');
     expect(log.some((line) => line.includes('-c RESUME'))).toBe(true);
-    expect(log.at(-1)).toBe('systemctl stop pgs-resume-ab12@acme.timer');
+    expect(log.at(-1)).toBe(takenAway);
   });
 
   test('says what the pooler said, and lets everybody go, when it refuses', () => {
@@ -99,7 +103,7 @@ describe('letting clients go', () => {
   test('takes its timer away', () => {
     const { result, log } = run(resumePooler(cluster, 'ab12'));
     expect(result).toMatchObject({ code: 0, stdout: 'resumed\n' });
-    expect(log.at(-1)).toBe('systemctl stop pgs-resume-ab12@acme.timer');
+    expect(log.at(-1)).toBe(takenAway);
   });
 
   test('of a pooler that is not paused is as good', () => {
@@ -107,17 +111,31 @@ describe('letting clients go', () => {
     expect(run(resumePooler(cluster, 'ab12')).result).toMatchObject({ code: 0, stdout: 'not paused\n' });
   });
 
-  test('keeps the timer when the pooler does not answer', () => {
+  test('keeps the timer when the pooler does not answer, whose service then comes again', async () => {
     answer('runuser', 'exit 2');
     answer('sleep', '', 'silent');
-    const { result, log } = run(resumePooler(cluster, 'ab12'));
+    const here = { ...cluster, paths: { ...cluster.paths, run: bin } };
+    const socket = createServer().listen(`${bin}/.s.PGSQL.${poolerPort(cluster.ports, 'primary')}`);
+    await once(socket, 'listening');
+    const { result, log } = run(resumePooler(here, 'ab12'));
+    socket.close();
     expect(result).toMatchObject({ code: 1, stdout: 'silent\n' });
     expect(log.join()).not.toMatch(/systemctl stop/);
+    const { log: armed } = run(pausePooler(cluster, 'ab12'));
+    expect(armed.find((line) => line.startsWith('systemd-run'))).toMatch(/-p Restart=on-failure/);
+  });
+
+  test('of a pooler that is stopped is done: it holds nobody', () => {
+    answer('runuser', 'exit 2');
+    answer('sleep', '', 'silent');
+    const { result, log } = run(resumePooler({ ...cluster, paths: { ...cluster.paths, run: bin } }, 'ab12'));
+    expect(result).toMatchObject({ code: 0, stdout: 'not paused\n' });
+    expect(log.at(-1)).toBe(takenAway);
   });
 });
 
 test('the undo comes within the 10 s that are promised, and after the time that transactions get', () => {
-  // Five tries of RESUME take 11.5 s at the worst, the first of them 2 s.
+  // The first try of RESUME takes 2 s at the worst; they go on until one is answered.
   expect(undoAfterMs + 2000).toBeLessThanOrEqual(10_000);
   expect(undoAfterMs).toBeGreaterThan(pauseLimitMs + 1000);
 });

@@ -54,6 +54,13 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
 function hostWith(resources: Resource[], { paths: { run } }: Cluster): ReachableHost {
   const host = emptyHost();
   host.paths[run] = { kind: 'directory', owner: 'pgs-acme', group: 'pgs-acme', mode: '0700', empty: false };
+  for (const path of ['acme.hold.sock', 'acme.hold-ro.sock'])
+    host.paths[`/run/pgs-haproxy/${path}`] = {
+      kind: 'other',
+      owner: 'pgs-haproxy',
+      group: 'pgs-haproxy',
+      mode: '0600',
+    };
   for (const path of ['/etc/pgs/fence.d/acme.json', '/run/pgs/fence/acme', '/etc/udev/rules.d/61-pgs-watchdog.rules'])
     host.paths[path] = { kind: 'absent' };
   const hashes: Record<string, string> = {};

@@ -26,6 +26,10 @@ interface World {
   pause?: (host: string) => CommandResult | PgsError;
   stop?: () => CommandResult | PgsError;
   answer?: () => RestAnswer | PgsError;
+  /** What the candidate has received. */
+  receivedBytes?: number | null;
+  /** Hosts that are lost, with their members. */
+  lost?: string[];
 }
 
 beforeEach(() => {
@@ -43,6 +47,8 @@ function run(world: World, options: Partial<LeaderChangeOptions> = {}) {
     return answer;
   };
   const command = (host: string, { argv }: Command): CommandResult => {
+    if (world.lost?.includes(host)) throw unreachable();
+    if (argv[0] === 'true') return ok();
     if (argv[0] === 'runuser') return told(`checkpoint ${host}`, ok()) as CommandResult;
     const is = (name: string) => argv[2] === readTemplate(name);
     if (is('pgbouncer/pause.sh'))
@@ -56,7 +62,15 @@ function run(world: World, options: Partial<LeaderChangeOptions> = {}) {
     throw new Error(`unknown command ${argv.join(' ').slice(0, 80)}`);
   };
   const fact = (name: string): MemberFact =>
-    parseMember({ state: 'running', role: name === leader ? 'primary' : 'replica', timeline: 3, xlog: {} });
+    world.lost?.includes(cluster.members.find((m) => m.name === name)!.host.name)
+      ? { reachable: false, why: 'no answer' }
+      : parseMember({
+          state: name === leader ? 'running' : 'streaming',
+          role: name === leader ? 'primary' : 'replica',
+          timeline: 3,
+          xlog: { received_location: world.receivedBytes ?? null },
+          ...(name === leader ? {} : { replication_state: 'streaming' }),
+        });
   const patroni = {
     member: (m: { name: string }) => Promise.resolve(fact(m.name)),
     gather: () => Promise.resolve({ members: Object.fromEntries(cluster.members.map((m) => [m.name, fact(m.name)])) }),
@@ -75,6 +89,8 @@ function run(world: World, options: Partial<LeaderChangeOptions> = {}) {
     dcs: () =>
       Promise.resolve({
         getPrefix: () => Promise.resolve([{ key: '/pgs/dcs/acme/config', value: JSON.stringify(settings) }]),
+        transact: ({ then: [write] }: { then: { put: string; value: string }[] }) =>
+          Promise.resolve(log.push(`put ${write!.put} ${write!.value}`)),
       }),
   } as unknown as Session;
   return changeLeader(session, { cluster, patroni } as unknown as OpenCluster, choice, {
@@ -120,6 +136,49 @@ describe('at RPO 0', () => {
   test('says so when the old leader leads again', async () => {
     expect(await run({ stop: () => ok('stopped\n0/4000680\n') })).toMatchObject({ leader: 'acme-1' });
     expect(resumed()).toEqual(everybody);
+  });
+});
+
+test('with a host lost nobody is held there, and the others switch over', async () => {
+  const change = await run({ lost: ['h3'] });
+  expect(change).toMatchObject({ leader: 'acme-2', silent: ['h3'] });
+  expect(log.filter((line) => line.endsWith('h3'))).toEqual([]);
+  expect(resumed()).toEqual(['resume h1', 'resume h2']);
+  expect(phases[0]!.note).toMatch(/h3 does not answer: nobody is held there/);
+});
+
+describe('the candidate is named to Patroni', () => {
+  /** Patroni takes its time. */
+  const stopped = (untilLedMs: number) => () => {
+    leader = null;
+    setTimeout(() => (leader = 'acme-2'), untilLedMs);
+    return ok('stopped\n0/4000680\n');
+  };
+  const stop = stopped(1300);
+  const named = () => log.filter((line) => line.startsWith('put'));
+
+  test('not when it leads soon', async () => {
+    await run({ receivedBytes: 0x40006f8, stop: stopped(300) });
+    expect(named()).toEqual([]);
+  });
+
+  test('when it has the last record of the leader', async () => {
+    await run({ receivedBytes: 0x40006f8, stop });
+    expect(named()).toEqual(['put /pgs/dcs/acme/failover {"leader":"acme-1","member":"acme-2"}']);
+    expect(log.indexOf('stop')).toBeLessThan(log.indexOf(named()[0]!));
+  });
+
+  test.each([
+    ['it lacks the last record', 0x4000680],
+    ['it does not say what it has', null],
+  ])('not when %s', async (_why, receivedBytes) => {
+    expect(await run({ receivedBytes, stop })).toMatchObject({ leader: 'acme-2' });
+    expect(named()).toEqual([]);
+  });
+
+  test('not when PostgreSQL was not seen to stop in order', async () => {
+    await run({ receivedBytes: 0x40006f8, stop: () => ((leader = 'acme-2'), ok('')) });
+    expect(named()).toEqual([]);
   });
 });
 

@@ -40,6 +40,6 @@ test.each([
 });
 
 test('all that pgs derives fits', () => {
-  const derived = deriveSettings(recordOf().allocation);
+  const derived = deriveSettings(recordOf().allocation, 'norm');
   expect(Object.entries(derived).flatMap(([name, value]) => misfitOf(name, value) ?? [])).toEqual([]);
 });

@@ -168,6 +168,6 @@ describe('the linter', () => {
 });
 
 test.each(rtoPresetNames)('the linter finds nothing in the parameters that pgs derives, preset %s', (rto) => {
-  const settings = deriveSettings(recordOf().allocation);
+  const settings = deriveSettings(recordOf().allocation, 'norm');
   expect(lintOverrides({ rto, rpoBytes: 0, replicas: 2, settings })).toEqual([]);
 });

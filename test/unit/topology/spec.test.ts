@@ -23,7 +23,7 @@ test('what is not given comes from the defaults', () => {
 });
 
 test('a spec written as a file and read again is the same', () => {
-  const spec = complete({ replicas: 1, rto: 'fast', settings: { work_mem: '8MB' } });
+  const spec = complete({ replicas: 1, rto: 'fast', production: true, settings: { work_mem: '8MB' } });
   expect(completeSpec(specToFile(spec), defaults, 'a file')).toEqual(spec);
 });
 

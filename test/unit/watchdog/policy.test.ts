@@ -23,6 +23,13 @@ describe('a host for a new member', () => {
 });
 
 describe('timing of the watchdog', () => {
+  // Scenario quorum-lost: it sleeps, tries the DCS for retry_timeout, then asks the members, 2 s at most each (patroni/ha.py).
+  test.each(rtoPresetNames)('%s does not fence a leader that failsafe mode lets go on', (name) => {
+    const { loopWaitS, retryTimeoutS } = presets[name].patroni;
+    const failsafeAnswerS = 2;
+    expect(loopWaitS + retryTimeoutS + failsafeAnswerS).toBeLessThan(watchdogTiming(presets[name].patroni).timeoutS);
+  });
+
   test.each([
     ['fast', 8, 12],
     ['norm', 11, 19],

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addresses, destroyQuietly, fleetDir, on, pgs, pgsJson, pgsOk, psqlOk, run, type Ran } from '../machines.js';
+import { addresses, destroyQuietly, fleetDir, on, pgs, pgsJson, pgsOk, psqlOk, run, type Ran } from './machines.js';
 
 const tenant = 'typed';
 /** If this file is ever there, something that was typed has been run. */

@@ -5,10 +5,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allSecretTexts } from '../../../src/secrets/shape.js';
-import { openFleetKeys, openTenantKeys } from '../fleet-keys.js';
-import { addresses, destroyQuietly, fleetDir, on, onOk, pgs } from '../machines.js';
-import { SecretSearch, watchProcesses, type Leak } from '../secret-search.js';
+import { allSecretTexts } from '../../src/secrets/shape.js';
+import { openFleetKeys, openTenantKeys } from './fleet-keys.js';
+import { addresses, destroyQuietly, fleetDir, on, onOk, pgs } from './machines.js';
+import { SecretSearch, watchProcesses, type Leak } from './secret-search.js';
 
 const tenant = 'acme';
 const printed: string[] = [];
@@ -19,7 +19,7 @@ const otherFleet = mkdtempSync(join(tmpdir(), 'pgs-secret-search-'));
 
 /** The files of a machine that are meant to hold secrets, and whose they must be. */
 const places: [RegExp, string][] = [
-  [/^\/etc\/pgs\/tenants\/[^/]+\/(patroni\.yml|tls\/(rest|sql|etcd)\.key)$/, `pgs-${tenant}`],
+  [/^\/etc\/pgs\/tenants\/[^/]+\/(patroni\.yml|tls\/(rest|sql|etcd|pooler)\.key)$/, `pgs-${tenant}`],
   [/^\/run\/pgs\/[^/]+\/pgpass$/, `pgs-${tenant}`],
   // SCRAM verifiers, as PostgreSQL keeps them.
   [/^\/var\/lib\/pgs\/[^/]+\/data\/(base|global|pg_wal)\//, `pgs-${tenant}`],
@@ -51,6 +51,8 @@ beforeAll(async () => {
     await run('cluster', 'status', tenant, '-o', output);
     await run('cluster', 'show', tenant, '-o', output);
     await run('cluster', 'url', tenant, '-o', output);
+    await run('cluster', 'rto', tenant, '-o', output);
+    await run('watchdog', 'status', tenant, '-o', output);
     await run('dcs', 'status', '-o', output);
   }
   await run('apply', tenant, '--dry-run');

@@ -6,7 +6,7 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fleetDir, pgs, pgsJson, pgsOk, run, sandboxName, type RunOptions, type Status } from '../machines.js';
+import { fleetDir, pgs, pgsJson, pgsOk, run, sandboxName, type RunOptions, type Status } from './machines.js';
 
 const name = `${sandboxName}-own`;
 const ownDir = fleetDir.replace(/[^/]*$/, name);

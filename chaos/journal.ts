@@ -1,0 +1,34 @@
+// The journal of a run: lines appended to a file as things happen, so that what was seen survives whatever becomes of pgs.
+
+import { createWriteStream } from 'node:fs';
+import type { Event } from './history.js';
+
+export interface Journal {
+  /** Milliseconds since the journal was begun, monotonic. */
+  now(): number;
+  /** A moment of `performance.now()` on the journal's clock. */
+  at(performanceMs: number): number;
+  write(event: Event): void;
+  /** Everything that was written is in the file. @throws the first error of writing */
+  close(): Promise<void>;
+}
+
+/** @param path - of a file that is not there yet */
+export function openJournal(path: string): Journal {
+  const beganMs = performance.now();
+  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  let failure: Error | null = null;
+  file.on('error', (error) => (failure ??= error));
+  const at = (ms: number) => Math.round((ms - beganMs) * 10) / 10;
+  return {
+    now: () => at(performance.now()),
+    at,
+    write: (event) => {
+      if (!file.destroyed && !file.writableEnded) file.write(`${JSON.stringify(event)}\n`);
+    },
+    close: async () => {
+      if (!file.destroyed) await new Promise<void>((resolve) => file.end(() => resolve()));
+      if (failure) throw failure;
+    },
+  };
+}

@@ -1,0 +1,32 @@
+// A verdict for a terminal.
+
+import type { Outage } from '../oracle/outage.js';
+import type { Verdict } from '../oracle/verdict.js';
+
+export function describeVerdict(verdict: Verdict): string {
+  const { outages, checks, errors } = verdict;
+  const predicted = verdict.predictedRtoMs === null ? '' : `, at most ${seconds(verdict.predictedRtoMs)} by the model`;
+  const codes = Object.entries(errors).map(([code, n]) => `${n} x ${code}`);
+  const phases = outages.phases.filter((p) => p.ms > 0).map((p) => `${p.phase} ${seconds(p.ms)}`);
+  return [
+    `${verdict.verdict.toUpperCase()}  ${verdict.scenario} on ${verdict.tenant} (${verdict.id})`,
+    `  writes stopped for ${verdict.rtoMs === null ? 'good' : seconds(verdict.rtoMs)}${predicted}`,
+    ...(phases.length > 0 ? [`    ${phases.join(', ')}`] : []),
+    `    connected client  ${describeOutage(outages.session)}`,
+    `    reconnecting      ${describeOutage(outages.each)}`,
+    `  reads stopped for   ${describeOutage(outages.read)}`,
+    `  ${verdict.acked} writes acknowledged, ${verdict.ackedLost ?? 'unknown how many'} lost; errors: ${codes.join(', ') || 'none'}`,
+    ...(verdict.walLostBytes === null ? [] : [`  ${verdict.walLostBytes} bytes of WAL that only an old leader had`]),
+    ...checks.map((c) => `  ${{ pass: '✓', fail: '✗', unknown: '?' }[c.result]} ${c.name}: ${c.found}`),
+  ].join('\n');
+}
+
+function describeOutage(outage: Outage | null): string {
+  if (outage === null) return 'never answered';
+  const failing = outage.failingMs === null ? '' : `, first failure to first success ${seconds(outage.failingMs)}`;
+  return `${outage.silentMs === null ? 'good' : seconds(outage.silentMs)}, ${outage.errors} errors${failing}`;
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}

@@ -1,0 +1,134 @@
+// The daemon: of several one is active, which holds a lease in etcd, and runs what is due. One that cannot renew its lease stops by its
+// own monotonic clock before etcd could give it to another: it begins nothing, and aborts and heals what runs.
+
+import { toPgsError } from '../errors.js';
+import { needsAttention, type DrillRun } from '../drills/run.js';
+import { decide, type Decision, type Schedule } from '../drills/schedule.js';
+import { acquireDrillLock, daemonLockable, DrillStore } from '../drills/store.js';
+import { acquireLock, type Lock } from '../state/lock.js';
+import { begun, endOrphans, handled, runTask } from './run-task.js';
+import type { Task, World } from './world.js';
+
+/** Between two looks at the schedules; cron counts in minutes. */
+const tickMs = 5000;
+
+/** Runs until the signal aborts. Never throws for what etcd or a drill does. */
+export async function runDaemon(world: World, signal: AbortSignal): Promise<void> {
+  let said = '';
+  while (!signal.aborted) {
+    const lock = await standBy(world, (line) => {
+      if (line !== said) world.say((said = line));
+    });
+    if (lock) {
+      said = '';
+      world.say('active');
+      try {
+        await beActive(world, lock, AbortSignal.any([signal, lock.signal]));
+      } finally {
+        await lock.release();
+      }
+      if (lock.signal.aborted) world.say('no longer active: the lease is lost');
+    } else await world.sleep(tickMs, signal);
+  }
+  world.say('stopped');
+}
+
+async function standBy({ dcs }: World, say: (line: string) => void): Promise<Lock | null> {
+  try {
+    return await acquireLock(dcs, daemonLockable, { command: 'pgs daemon' });
+  } catch (thrown) {
+    const error = toPgsError(thrown);
+    // The seconds that are left change with every look.
+    say(
+      error.code === 'held'
+        ? `standing by: ${error.details.found.replace(/; if that process is gone.*/, '')}`
+        : error.message,
+    );
+    return null;
+  }
+}
+
+async function beActive(world: World, lock: Lock, signal: AbortSignal): Promise<void> {
+  const waiting = new Map<string, string>();
+  while (!signal.aborted) {
+    try {
+      await look(world, lock, signal, waiting);
+    } catch (thrown) {
+      if (!signal.aborted) world.say(toPgsError(thrown).message);
+    }
+    await world.sleep(tickMs, signal);
+  }
+}
+
+/** One look at everything: what died is ended, and what is due is done. */
+async function look(world: World, lock: Lock, signal: AbortSignal, waiting: Map<string, string>): Promise<void> {
+  const store = new DrillStore(world.dcs);
+  if ((await store.listRuns()).some((r) => r.outcome === 'running')) await endOrphansIfFree(world);
+  for (const schedule of await store.listSchedules()) {
+    if (signal.aborted) return;
+    const key = `${schedule.tenant}/${schedule.name}`;
+    const why = await serve(world, lock, schedule, signal);
+    if (why !== null && waiting.get(key) !== why) world.say(`${key} waits: ${why}`);
+    if (why === null) waiting.delete(key);
+    else waiting.set(key, why);
+  }
+}
+
+/** Whoever holds the lock looks after its own run. */
+async function endOrphansIfFree(world: World): Promise<void> {
+  const lock = await acquireDrillLock(world.dcs, { command: 'healing what a drill left' }).catch((thrown: unknown) => {
+    if (toPgsError(thrown).code === 'held') return null;
+    throw thrown;
+  });
+  if (!lock) return;
+  try {
+    await endOrphans(world, lock);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Does what one schedule wants now; why it has to wait, or null. */
+async function serve(world: World, lock: Lock, schedule: Schedule, signal: AbortSignal): Promise<string | null> {
+  const decision = decide(schedule, world.now());
+  switch (decision.kind) {
+    case 'idle':
+      return null;
+    case 'wait':
+      return decision.why;
+    case 'missed':
+      await recordMissed(world, lock, schedule, decision);
+      return null;
+    case 'run': {
+      const task = taskOf(schedule, decision.dueAt);
+      const end = await runTask(world, task, signal);
+      if (end.kind === 'wait') return end.why;
+      await handled(new DrillStore(world.dcs), task, lock);
+      return null;
+    }
+  }
+}
+
+async function recordMissed(
+  world: World,
+  lock: Lock,
+  schedule: Schedule,
+  { dueAt, until, count, why }: Extract<Decision, { kind: 'missed' }>,
+): Promise<void> {
+  const task = taskOf(schedule, dueAt);
+  const store = new DrillStore(world.dcs);
+  const run: DrillRun = {
+    ...begun(world, task),
+    ended: world.now().toISOString(),
+    outcome: 'missed',
+    why: count === 1 ? why : `${count} runs from ${dueAt.toISOString()} to ${until.toISOString()}: ${why}`,
+  };
+  await store.putRun(run, lock);
+  await handled(store, { ...task, due: until }, lock);
+  world.say(`${schedule.tenant}/${schedule.name} missed: ${run.why}`);
+  if (needsAttention(run)) await world.notify(run);
+}
+
+function taskOf({ tenant, name, job }: Schedule, due: Date): Task {
+  return { tenant, schedule: name, job, due };
+}

@@ -1,0 +1,185 @@
+// Faults as data: every one has a heal that undoes what it injects, touches what its scope says and nothing else, and never cuts ssh.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { armUndo, renderUndo, undoNow } from '../../../chaos/arm.js';
+import { faults, faultNamed } from '../../../chaos/faults/catalogue.js';
+import { judgeEffect, unreachable, type Act, type FaultPlan, type Ground } from '../../../chaos/faults/fault.js';
+import { renderCuts, seesInRing } from '../../../chaos/faults/network.js';
+import { clusterOf, inventory } from '../../fixtures/fleet.js';
+
+const cluster = clusterOf();
+const [first] = cluster.members;
+
+function groundOf(hosts = [first!.host]): Ground {
+  return {
+    id: 'run-0',
+    cluster,
+    fleet: inventory.hosts,
+    etcd: { hosts: inventory.hosts.map((h) => h.name), clientPort: 2379, peerPort: 2380 },
+    hosts,
+    leader: first!.host,
+  };
+}
+
+const planOf = (name: string, given: Record<string, unknown> = {}): FaultPlan =>
+  faultNamed(name).plan(groundOf(), given, 20_000);
+const hostActs = (acts: Act[]) => acts.flatMap((a) => (a.kind === 'host' ? [a] : []));
+
+describe.each(faults.map((f) => f.name))('%s', (name) => {
+  const fault = faultNamed(name);
+  const plan = planOf(name);
+
+  test('does something, and what lasts is undone', () => {
+    expect(plan.inject.length).toBeGreaterThan(0);
+    if (fault.lasting && !plan.inject.some((a) => a.kind === 'sessions')) expect(plan.heal.length).toBeGreaterThan(0);
+  });
+
+  test('is undone on every host on which it does something that lasts', () => {
+    if (!fault.lasting) return;
+    const hosts = (acts: Act[]) => [...new Set(acts.flatMap((a) => ('host' in a ? [a.host] : [])))].sort();
+    expect(hosts(plan.heal)).toEqual(hosts(plan.inject));
+  });
+
+  test('has arguments and no shell words, and looks for its effect on a host of the fleet', () => {
+    for (const { command } of hostActs([...plan.inject, ...plan.heal])) {
+      expect(command.argv.every((word) => word !== '')).toBe(true);
+      expect(command.argv[0]).not.toMatch(/[\s;&|]/);
+    }
+    for (const effect of plan.effects) expect(inventory.hosts.map((h) => h.name)).toContain(effect.host);
+  });
+
+  test('of a member names the tenant in everything that it does on a host', () => {
+    if (fault.scope !== 'member') return;
+    const own = new RegExp(`${cluster.tenant}|tcp dport (${cluster.ports.primary}|${cluster.ports.rest})|run-0`);
+    for (const { command } of hostActs(plan.inject)) {
+      const stdin = typeof command.stdin === 'string' ? command.stdin : '';
+      expect([...command.argv, stdin].join(' ')).toMatch(own);
+    }
+  });
+
+  test('has an undo that a shell can read', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'pgs-undo-')), 'undo');
+    writeFileSync(file, renderUndo(plan.heal));
+    expect(() => execFileSync('sh', ['-n', file], { stdio: 'pipe' })).not.toThrow();
+  });
+});
+
+describe('network faults', () => {
+  const rules = (name: string, given: Record<string, unknown> = {}) =>
+    hostActs(planOf(name, given).inject).map((a) => ({ host: a.host, text: a.command.stdin as string }));
+
+  test.each(faults.filter((f) => rules(f.name).some((r) => r.text)).map((f) => f.name))(
+    '%s lets ssh through before it drops anything',
+    (name) => {
+      for (const { text } of rules(name)) {
+        for (const chain of text.split('chain ').slice(1)) {
+          expect(chain).toMatch(/tcp [sd]port 22 accept/);
+          expect(chain.indexOf('22 accept')).toBeLessThan(
+            chain.indexOf('drop') === -1 ? Infinity : chain.indexOf('drop'),
+          );
+        }
+      }
+    },
+  );
+
+  test('every rule counts, and the heal takes the whole table away', () => {
+    const { heal } = planOf('isolate-host');
+    expect(rules('isolate-host')[0]!.text).toMatch(/ip saddr \{ [\d., ]+ \} counter drop/);
+    expect(hostActs(heal)[0]!.command.stdin).toBe(
+      'add table inet pgs_chaos_run_0\ndelete table inet pgs_chaos_run_0\n',
+    );
+  });
+
+  test('one way is one chain', () => {
+    const [both, only] = [rules('isolate-host')[0]!.text, rules('isolate-host', { direction: 'in' })[0]!.text];
+    expect(both.match(/drop/g)).toHaveLength(2);
+    expect(only.match(/drop/g)).toHaveLength(1);
+    expect(only.indexOf('drop')).toBeLessThan(only.indexOf('chain output'));
+  });
+
+  test('replication is cut on the hosts of the others, for the own user only', () => {
+    const cuts = rules('cut-replication');
+    expect(cuts.map((c) => c.host)).toEqual(cluster.members.slice(1).map((m) => m.host.name));
+    for (const { text } of cuts)
+      expect(text).toContain(`meta skuid ${cluster.osUser} tcp dport ${cluster.ports.postgres}`);
+  });
+
+  test('IPv6 addresses get rules of their own kind', () => {
+    const ground = groundOf();
+    ground.fleet = [ground.fleet[0]!, { ...ground.fleet[1]!, address: 'fd00::2' }];
+    const [act] = hostActs(faultNamed('isolate-host').plan(ground, {}, 1000).inject);
+    expect(act!.command.stdin).toContain('ip6 saddr { fd00::2 }');
+  });
+
+  test('in a ring everybody sees a majority, and no two the same one', () => {
+    for (const n of [3, 5, 7]) {
+      const views = Array.from({ length: n }, (_, i) =>
+        Array.from({ length: n }, (_, j) => j)
+          .filter((j) => i === j || seesInRing(i, j, n))
+          .join(),
+      );
+      for (const view of views) expect(view.split(',').length).toBeGreaterThan(n / 2);
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) expect(seesInRing(i, j, n)).toBe(seesInRing(j, i, n));
+      expect(new Set(views).size).toBe(n);
+    }
+  });
+
+  test('a table without cuts drops nothing', () => {
+    expect(renderCuts('t', [])).not.toContain('drop');
+  });
+});
+
+describe('what is armed', () => {
+  test('comes with its time, in seconds after the fault is over, and its script on standard input', () => {
+    const heal = planOf('isolate-host').heal;
+    const command = armUndo('run-0', 'acme', heal, 45_000);
+    expect(command.argv.slice(-3)).toEqual(['run-0', 'acme', '75']);
+    expect(command.stdin).toContain('nft --file -');
+    expect(undoNow('acme').argv.at(-1)).toBe('acme');
+  });
+
+  test('tries every command, and fails if one did', () => {
+    const act = (argv: string[], fine?: number[]): Act => ({
+      kind: 'host',
+      host: 'h1',
+      command: { argv, timeoutMs: 1 },
+      ...(fine ? { fine } : {}),
+    });
+    const end = (acts: Act[]) => {
+      try {
+        execFileSync('sh', ['-c', renderUndo(acts)], { stdio: 'pipe' });
+        return 0;
+      } catch (thrown) {
+        return (thrown as { status: number }).status;
+      }
+    };
+    expect(end([act(['true'])])).toBe(0);
+    expect(end([act(['false']), act(['true'])])).toBe(1);
+    expect(end([act(['false'], [0, 1])])).toBe(0);
+    expect(
+      end([
+        {
+          ...act(['grep', '-q', 'it\'s $HOME `x` "y"']),
+          command: { argv: ['grep', '-q', 'it.s .HOME'], stdin: "it's $HOME", timeoutMs: 1 },
+        } as Act,
+      ]),
+    ).toBe(0);
+  });
+});
+
+test('an effect is judged by what is seen', () => {
+  expect(judgeEffect('changed', 'a', 'b')).toBe(true);
+  expect(judgeEffect('changed', 'a', null)).toBe(true);
+  expect(judgeEffect('changed', 'a', 'a')).toBe(false);
+  expect(judgeEffect('changed', null, 'b')).toBe(false);
+  expect(judgeEffect('changed', 'a', unreachable)).toBe(false);
+  expect(judgeEffect('gone', 'a', unreachable)).toBe(true);
+  expect(judgeEffect('gone', 'a', '')).toBe(false);
+  expect(judgeEffect({ matches: '^T' }, null, 'T\n')).toBe(true);
+  expect(judgeEffect({ matches: '^T' }, null, 'S\n')).toBe(false);
+  expect(judgeEffect({ matches: '^T' }, null, null)).toBe(false);
+});
