@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { rotateHosts } from '../../templates/client/node-postgres.mjs';
 
 export const sandboxName = process.env.PGS_TEST_SANDBOX ?? 'ci';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -35,17 +36,22 @@ export interface RunOptions {
 /** Runs a program and waits for its end; a code other than 0 is a result. */
 export function run(program: string, args: string[], options: RunOptions = {}): Promise<Ran> {
   return new Promise((resolve, reject) => {
+    const { input } = options;
     const child = spawn(program, args, {
+      // Without input there is no pipe: a program that ends before an empty one is closed would be an EPIPE.
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { ...environment, ...options.env },
       cwd: options.cwd ?? root,
       ...(options.signal ? { signal: options.signal, killSignal: 'SIGKILL' } : {}),
     });
     let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.on('error', (error) => (error.name === 'AbortError' ? undefined : reject(error)));
     child.on('close', (code) => resolve({ code, stdout, stderr }));
-    child.stdin.end(options.input ?? '');
+    // A program may end without reading all: its exit code says whether that was wrong.
+    child.stdin?.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? undefined : reject(error)));
+    child.stdin?.end(input);
   });
 }
 
@@ -101,10 +107,27 @@ export function serviceClient(
   port: number,
   change: Partial<pg.ClientConfig> = {},
 ): pg.Client {
+  const client = new pg.Client({ ...serviceConfig(tenant, port), host: address, ...change });
+  client.on('error', () => undefined);
+  return client;
+}
+
+/** Connects to the first of the entries that answers, as applications with the client snippet do. */
+export function serviceConnector(tenant: string, entries: string[], port: number): () => Promise<pg.Client> {
+  return rotateHosts(entries, serviceConfig(tenant, port));
+}
+
+/** Each connection through the next entry, and no other. */
+export function entriesInTurn(tenant: string, entries: string[], port: number, first = 0): () => Promise<pg.Client> {
+  const connectors = entries.map((entry) => serviceConnector(tenant, [entry], port));
+  let next = first;
+  return () => connectors[next++ % connectors.length]!();
+}
+
+function serviceConfig(tenant: string, port: number): pg.ClientConfig {
   const ca = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/ca.crt`, 'utf8');
   const password = readFileSync(`${fleetDir}/.pgs/tenants/${tenant}/pgpass`, 'utf8').split('\n')[0]!.split(':').at(-1)!;
-  const client = new pg.Client({
-    host: address,
+  return {
     port,
     user: 'app',
     database: 'app',
@@ -112,10 +135,7 @@ export function serviceClient(
     ssl: { ca },
     connectionTimeoutMillis: 5000,
     query_timeout: 10_000,
-    ...change,
-  });
-  client.on('error', () => undefined);
-  return client;
+  };
 }
 
 /** Looks again until it holds; the deadline is for a broken run, not a promise. */
