@@ -48,8 +48,13 @@ node() {
     $as_postgres pg_autoctl -q show systemd --pgdata /var/lib/postgresql/pgaf >/etc/systemd/system/pgautofailover.service
     $run_it"
 }
-# What is in the first node's pg_hba.conf comes to the others with their base backup.
-node "${addresses[0]}" 'echo "hostssl app app all scram-sha-256" >>/var/lib/postgresql/pgaf/pg_hba.conf'
+# What is in the first node's pg_hba.conf comes to the others with their base backup. Its own rules for its members are added one by one,
+# and once in a while a node was left without that of another, which could then never follow it.
+rules='hostssl app app all scram-sha-256'
+for address in "${addresses[@]}"; do
+  rules+=$'\n'"hostssl replication pgautofailover_replicator $address/32 trust"
+done
+node "${addresses[0]}" "echo '$rules' >>/var/lib/postgresql/pgaf/pg_hba.conf"
 reported() { ssh_to "$monitor" "runuser -u postgres -- psql -XqAtw -p 5433 -c 'SELECT count(*) FROM pgautofailover.node WHERE reportedstate = \$\$$1\$\$ AND goalstate = reportedstate' pg_auto_failover"; }
 until [ "$(reported single)" = 1 ]; do sleep 0.3; done
 for address in "${addresses[@]:1}"; do node "$address" true & done
