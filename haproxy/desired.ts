@@ -35,8 +35,8 @@ export function tenantFile(tenant: string): string {
   return `${configDir}/tenant-${tenant}.cfg`;
 }
 
-/** The host's HAProxy itself, without any tenant. */
-export function desiredHaproxy(): Resource[] {
+/** The HAProxy of an entry host itself, without any tenant. */
+export function desiredHaproxy({ address }: Host): Resource[] {
   return [
     { kind: 'user', name: user, home: '/var/lib/pgs-haproxy' },
     { kind: 'directory', path: '/var/lib/pgs-haproxy', mode: '0700', ...own },
@@ -49,7 +49,7 @@ export function desiredHaproxy(): Resource[] {
       path: globalFile,
       mode: '0600',
       ...own,
-      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, holdScript, stateFile }),
+      content: renderTemplate('haproxy/global.cfg.eta', { adminSocket, holdScript, stateFile, address }),
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', '{}'],
     },
     {

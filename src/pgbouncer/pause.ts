@@ -45,6 +45,27 @@ export function resumePooler(cluster: Cluster, id: PauseId): Command {
   };
 }
 
+/** Whether the pooler of the writing service holds its clients now. */
+export function askPause(cluster: Cluster): Command {
+  const place = ['-h', cluster.paths.run, '-p', String(poolerPort(cluster.ports, 'primary')), '-U', 'pgbouncer'];
+  return {
+    argv: ['runuser', '-u', cluster.osUser, '--', 'psql', '-XqAtw', ...place, '-c', 'SHOW STATE', 'pgbouncer'],
+    timeoutMs: 3000,
+  };
+}
+
+/** Null when the pooler did not answer. */
+export function parseHeld({ code, stdout }: CommandResult): boolean | null {
+  const answer = code === 0 ? /^paused\|(yes|no)$/m.exec(stdout) : null;
+  return answer ? answer[1] === 'yes' : null;
+}
+
+/** What an operator types on a host whose pooler nobody lets go. */
+export function resumeByHand({ osUser, paths, ports }: Cluster): string {
+  const port = poolerPort(ports, 'primary');
+  return `runuser -u ${osUser} -- psql -h ${paths.run} -p ${port} -U pgbouncer -c RESUME pgbouncer`;
+}
+
 /**
  * `absent`: the tenant has no pooler on this host. `stopped`: it has one that does not run. `busy`: transactions did not end in time,
  * and it goes on. `failed`: it is not known to be paused; the undo is armed if anything was done.

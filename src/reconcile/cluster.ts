@@ -144,7 +144,7 @@ async function gatherHosts(
   const entries = cluster.entries.map(async (entry) => {
     const member = cluster.members.find((m) => m.host.name === entry.name);
     const resources: Resource[] = [
-      ...desiredHaproxy(),
+      ...desiredHaproxy(entry),
       ...desiredRouting(cluster, entry, secrets),
       ...absentRouting(cluster.tenant),
       ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...absentMember(cluster, true)] : []),

@@ -7,19 +7,21 @@ import { judgeCertificates } from './certificates.js';
 import { planOf } from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { gatherFencing } from './fencing.js';
+import { gatherHeld, warnOfHeld } from './poolers.js';
 import type { Session } from './session.js';
 import { judgeCluster, type ClusterStatus } from './status.js';
 
 export async function gatherStatus(session: Session, tenant: string): Promise<ClusterStatus> {
   return withCluster(session, tenant, async (open) => {
-    const [facts, routes, fencing, drills] = await Promise.all([
+    const [facts, routes, fencing, held, drills] = await Promise.all([
       gatherCluster(session, open),
       gatherRoutes(session, open),
       gatherFencing(session, open),
+      gatherHeld(session, open.cluster),
       session.dcs().then((dcs) => new DrillStore(dcs).unacknowledged(tenant).catch(() => null)),
     ]);
     const plan = planOf(open, facts);
-    const warnings = judgeCertificates(open, session.fleetSecrets, new Date());
+    const warnings = [...warnOfHeld(open.cluster, held), ...judgeCertificates(open, session.fleetSecrets, new Date())];
     return judgeCluster({
       cluster: open.cluster,
       phase: open.record.phase,

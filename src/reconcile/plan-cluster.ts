@@ -116,7 +116,7 @@ function routingSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): 
   const steps = cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
-    const resources = [...desiredHaproxy(), ...desiredRouting(cluster, entry, secrets)];
+    const resources = [...desiredHaproxy(entry), ...desiredRouting(cluster, entry, secrets)];
     return planResources({ host: entry.name, subject, resources, facts: found, needs });
   });
   // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.

@@ -3,7 +3,17 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../errors.js';
-import { parsePause, pausePooler, resumePooler, type PauseAnswer, type PauseId } from '../pgbouncer/pause.js';
+import {
+  askPause,
+  parseHeld,
+  parsePause,
+  pausePooler,
+  resumeByHand,
+  resumePooler,
+  undoAfterMs,
+  type PauseAnswer,
+  type PauseId,
+} from '../pgbouncer/pause.js';
 import type { Cluster } from '../topology/cluster.js';
 import { pauseLimitMs } from '../topology/rto.js';
 import type { Session } from './session.js';
@@ -27,6 +37,29 @@ export async function silentHosts(session: Session, { entries }: Cluster): Promi
     return answer ? [] : [name];
   });
   return (await Promise.all(asked)).flat();
+}
+
+/** Where the pooler holds its clients now; a host or pooler that does not answer is another matter, and not named. */
+export async function gatherHeld(session: Session, cluster: Cluster): Promise<string[]> {
+  if (cluster.spec.pool === 'off') return [];
+  const asked = cluster.members.map(async ({ host: { name } }) => {
+    const answer = await session.hosts
+      .get(name)
+      .run(askPause(cluster))
+      .catch(() => null);
+    return answer && parseHeld(answer) ? [name] : [];
+  });
+  return (await Promise.all(asked)).flat();
+}
+
+/** Nothing when nobody is held. */
+export function warnOfHeld(cluster: Cluster, hosts: string[]): string[] {
+  if (hosts.length === 0) return [];
+  return [
+    `clients of primary are held: the pooler is paused on ${hosts.join(', ')}\n` +
+      `a switchover does this for seconds, and the host lets them go after ${undoAfterMs / 1000} s; ` +
+      `if it lasts, run there:\n${resumeByHand(cluster)}`,
+  ];
 }
 
 /** Every host at once; what fails on one of them is its answer, and one that falls silent now does not keep the others waiting. */

@@ -115,8 +115,8 @@ interface Knock {
 }
 
 /** The first bytes of every client: an SSLRequest. */
-function knock(port: number): Knock {
-  const socket = connect(port, addresses()[entry], () => socket.write(Buffer.from('0000000804d2162f', 'hex')));
+function knock(port: number, host = entry): Knock {
+  const socket = connect(port, addresses()[host], () => socket.write(Buffer.from('0000000804d2162f', 'hex')));
   const knocked: Knock = { ended: Promise.resolve('closed'), fate: 'waiting', endedAtMs: 0, socket };
   knocked.ended = new Promise((resolve) => {
     const end = (fate: 'answered' | 'closed') => {
@@ -220,6 +220,34 @@ test('nobody is held longer than the limit: direct connections are closed, poole
   await client.end().catch(() => undefined);
 });
 
+test('an entry that is cut off from all other hosts sends its clients away, where others hold theirs until somebody leads', async () => {
+  const lost = leader.host;
+  const others = status.members.filter((m) => m.host !== lost).map((m) => addresses()[m.host]!);
+  const pooled = serviceClient(tenant, addresses()[lost]!, portOf('primary'));
+  await pooled.connect();
+  pooled.on('error', () => undefined);
+  await onOk(
+    lost,
+    `nft -f - <<'END'
+table inet cut {
+  chain input { type filter hook input priority 0; ip saddr { ${others.join(', ')} } drop; }
+  chain output { type filter hook output priority 0; ip daddr { ${others.join(', ')} } drop; }
+}
+END`,
+  );
+  const services = ['direct', 'primary'].map(portOf);
+  const held = knock(portOf('direct'));
+  await until('the lost entry sends everybody away', async () => {
+    const knocks = services.map((port) => knock(port, lost));
+    await Promise.race([Promise.all(knocks.map((k) => k.ended)), pause(500)]);
+    for (const { socket } of knocks) socket.destroy();
+    return knocks.every((k) => k.fate === 'closed');
+  });
+  // The pooler beside it is refused a leader, too, and says so instead of waiting for the limit.
+  await expect(pooled.query('SELECT 1')).rejects.toMatchObject({ code: '08P01' });
+  expect(await held.ended).toBe('answered');
+});
+
 describe('a pooler that is dead behind a healthy Patroni gets no traffic', () => {
   const unit = `pgs-pgbouncer@${tenant}.service`;
   const serves = async () => {
@@ -253,6 +281,22 @@ describe('a pooler that is dead behind a healthy Patroni gets no traffic', () =>
       await onOk(entry, `systemctl kill -s CONT ${unit}`);
     }
   });
+});
+
+test('a pooler that holds its clients is named by status, and the line that it gives lets them go', async () => {
+  const client = serviceClient(tenant, addresses()[entry]!, portOf('primary'), { query_timeout: 60_000 });
+  await client.connect();
+  const warningOf = async () => (await statusOf(tenant)).warnings.find((w) => w.includes('paused')) ?? null;
+  expect(await warningOf()).toBe(null);
+  const line = `runuser -u pgs-${tenant} -- psql -h /run/pgs/${tenant} -p ${portOf('primary') + 6} -U pgbouncer -c`;
+  await onOk(entry, `${line} PAUSE pgbouncer`);
+  const held = client.query('SELECT 1');
+  const warning = await warningOf();
+  expect(warning).toContain(`the pooler is paused on ${entry}\n`);
+  await onOk(entry, warning!.split('\n').at(-1)!);
+  expect((await held).rowCount).toBe(1);
+  expect(await warningOf()).toBe(null);
+  await client.end();
 });
 
 test('a session to a leader that was demoted is cut', async () => {

@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parsePause, pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
+import { parseHeld, parsePause, pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
 import { undoAfterMs } from '../../../src/pgbouncer/pause.js';
 import { poolerPort } from '../../../src/topology/cluster.js';
 import { pauseLimitMs } from '../../../src/topology/rto.js';
@@ -142,4 +142,12 @@ test('the undo comes within the 10 s that are promised, and after the time that 
 
 test('the scripts are sound shell', () => {
   for (const name of ['pause', 'resume']) execFileSync('sh', ['-n', `templates/pgbouncer/${name}.sh`]);
+});
+
+test('a pooler that holds its clients is told from one that does not, and from one that does not answer', () => {
+  const answer = (code: number, stdout: string) => parseHeld({ code, stdout, stderr: '' });
+  expect(answer(0, 'active|no\npaused|yes\nsuspended|no\n')).toBe(true);
+  expect(answer(0, 'active|yes\npaused|no\nsuspended|no\n')).toBe(false);
+  expect(answer(2, '')).toBe(null);
+  expect(answer(0, 'what is this')).toBe(null);
 });

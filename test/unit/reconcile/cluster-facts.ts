@@ -26,7 +26,7 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
     const patroni = member ? desiredMember(cluster, member, secrets, dcs) : [];
     return [
       entry.name,
-      hostWith([...desiredHaproxy(), ...desiredRouting(cluster, entry, secrets), ...patroni], cluster),
+      hostWith([...desiredHaproxy(entry), ...desiredRouting(cluster, entry, secrets), ...patroni], cluster),
     ];
   });
   return {
