@@ -7,7 +7,7 @@ import { Secret } from '../src/secrets/secret.js';
 import { asksInOneDatabase } from '../src/topology/accounts.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { pooledServices, poolerPort, serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
-import { holdLimitMs, presets, type CheckTiming } from '../src/topology/presets.js';
+import { holdLimitMs, presets, silentLeaderMs, type CheckTiming } from '../src/topology/presets.js';
 
 export const haproxyUnit = 'pgs-haproxy.service';
 
@@ -142,6 +142,7 @@ export function renderRouting(cluster: Cluster, entry: Host, tls: { client: stri
     holdSocket: { leader: `unix@${holdSocket(tenant, 'leader')}`, any: `unix@${holdSocket(tenant, 'any')}` },
     connecting: connecting(checks, limitMs),
     timing: checkTiming(checks),
+    leaderTiming: checkTiming({ ...checks, fall: silentLeaderMs(spec.rto) / 100 }),
     // A pooler answers an SSLRequest in milliseconds; one that hangs is not waited for as long as a Patroni that asks etcd.
     poolerCheckMs: Math.min(4 * checks.interMs, 4000),
     // Who follows is a matter of reads: half as many questions do, and each costs Patroni a handshake.

@@ -57,6 +57,15 @@ export function holdLimitMs(rto: RtoPreset): number {
 }
 
 /**
+ * How long a leader is sent connections while its Patroni says nothing, milliseconds: nobody else can lead before its lease ends, which
+ * it renewed a loop ago at the latest, and the sessions of a host that is gone are cut well before (templates/haproxy/hold.lua).
+ */
+export function silentLeaderMs(rto: RtoPreset): number {
+  const { ttlS, loopWaitS } = presets[rto].patroni;
+  return (ttlS - loopWaitS - 4) * 1000;
+}
+
+/**
  * Timing while a cluster is being made: the smallest values that Patroni takes. A create with Patroni's defaults waits
  * whole loops of 10 s; with these it takes a fifth (field-notes.md section 2).
  */

@@ -1,29 +1,42 @@
--- Written by pgs. Holds a new connection while no member can take it: HAProxy itself would close it at once.
+-- Written by pgs. What HAProxy itself does not do for databases, for all tenants of this entry.
 --
 --   tcp-request content lua.pgs_hold_leader <limit, ms> <backend>
 --   tcp-request content lua.pgs_hold_any <limit, ms> <backend> <backend>
 --   tcp-request content lua.pgs_not_alone <backend>
 --
--- Goes on as soon as one of the backends has a usable server, and closes the connection when the limit is over, or at once when this
--- entry is alone: cut off from all other hosts, it cannot learn who leads, and its clients had better try another entry. The third
--- does only that, in front of poolers.
+-- The first two hold a new connection while no member can take it (HAProxy would close it at once), let it go as soon as one of the
+-- backends has a usable server, and close it when the limit is over, or at once when this entry is alone. The third does only that
+-- last thing, in front of poolers.
 --
--- And cuts the sessions of servers that are down, in all backends named <tenant>:to-… and <tenant>:…poolers. HAProxy's own
--- `on-marked-down shutdown-sessions` would do it at once, and with the sessions also end those that are still being connected to a
--- host that vanished; these it ends on one side only, and their clients hang for ever. Here they have time to be redispatched.
+-- And three tasks: who is alone, whose leader is still one, and whose sessions are cut.
 
 local pause_ms = 40
 local look_ms = 250
-
--- From the first look that finds a server down until its sessions are cut: longer than any preset's try to connect (2 s).
-local cut_after_ms = 2500
 
 local function now_ms()
   local now = core.now()
   return now.sec * 1000 + now.usec / 1000
 end
 
--- An entry is alone when it reaches nobody but its own host for this long: longer than an etcd takes to elect, shorter than any lease.
+-- Servers of all backends whose name matches.
+local function servers_of(pattern)
+  local servers = {}
+  for backend, proxy in pairs(core.backends) do
+    if backend:find(pattern) then
+      for _, server in pairs(proxy.servers) do servers[#servers + 1] = { server = server, backend = backend } end
+    end
+  end
+  return servers
+end
+
+-- How the last check ended; one may be under way, which HAProxy shows by a star.
+local function last_check(stats)
+  return (stats.check_status:gsub("^%* ", ""))
+end
+
+-- Alone: cut off from all other hosts, the entry cannot learn who leads, and its clients had better try another one.
+
+-- Longer than an etcd takes to elect, shorter than any lease.
 local alone_after_ms = 5000
 -- With one other host it cannot be told which of the two is cut off.
 local alone_hosts_min = 2
@@ -32,6 +45,34 @@ local unreached_since_ms = nil
 
 local function is_alone()
   return unreached_since_ms ~= nil and now_ms() - unreached_since_ms > alone_after_ms
+end
+
+-- A host that refuses is reached; one that does not answer, or to which there is no route, is not.
+local function is_unreached(stats)
+  local check = last_check(stats)
+  return check == "L4TOUT" or (check == "L4CON" and not stats.last_chk:find("refused", 1, true))
+end
+
+-- Ends at the first host that answers, so it costs next to nothing while all is well.
+local function look_who_is_reached()
+  local others = {}
+  for _, one in ipairs(servers_of(":leader$")) do
+    one.address = one.server:get_addr():gsub(":%d+$", "")
+    if one.address ~= own_address then others[#others + 1] = one end
+  end
+  while true do
+    core.msleep(look_ms)
+    local unreached, count = {}, 0
+    for _, other in ipairs(others) do
+      if not is_unreached(other.server:get_stats()) then
+        count = 0
+        break
+      end
+      if not unreached[other.address] then count = count + 1 end
+      unreached[other.address] = true
+    end
+    unreached_since_ms = count >= alone_hosts_min and (unreached_since_ms or now_ms()) or nil
+  end
 end
 
 local function hold(txn, limit_ms, first, second)
@@ -51,70 +92,78 @@ core.register_action("pgs_not_alone", { "tcp-req" }, function(txn, backend)
   if is_alone() and txn.f:nbsrv(backend) == 0 then return act.DENY end
 end, 1)
 
--- A host that refuses is reached; one that does not answer, or to which there is no route, is not.
-local function is_unreached(server)
-  local stats = server:get_stats()
-  if stats.status:sub(1, 4) ~= "DOWN" then return false end
-  local check = stats.check_status:gsub("^%* ", "")
-  return check == "L4TOUT" or (check == "L4CON" and not stats.last_chk:find("refused", 1, true))
+-- A leader whose Patroni does not answer is still the leader: it has its lease, and PostgreSQL goes on while Patroni is restarted or its
+-- port is blocked. So in the backends named <tenant>:leader HAProxy is told to wait, and what takes a leader out at once is Patroni's
+-- own word that it leads no more, somebody else who does, or this entry being alone. Without a word it is out after `fall` tenths of a
+-- second (see haproxy/desired.ts), before its lease can end.
+
+local function is_failing(check)
+  return check:find("^L[467]") ~= nil and check:find("OK") == nil or check == "SOCKERR"
 end
 
--- Of all tenants; ends at the first host that answers, so it costs next to nothing while all is well.
-local function look_who_is_reached()
-  local others = {}
-  for backend, proxy in pairs(core.backends) do
-    if backend:find(":leader$") then
-      for _, server in pairs(proxy.servers) do
-        local address = server:get_addr():gsub(":%d+$", "")
-        if address ~= own_address then others[#others + 1] = { server = server, address = address } end
-      end
-    end
+local function judge_leaders()
+  local tenants = {}
+  for _, one in ipairs(servers_of(":leader$")) do
+    tenants[one.backend] = tenants[one.backend] or {}
+    table.insert(tenants[one.backend], one)
   end
-  while true do
-    core.msleep(look_ms)
-    local unreached, count = {}, 0
-    for _, other in ipairs(others) do
-      if not is_unreached(other.server) then
-        count = 0
-        break
-      end
-      if not unreached[other.address] then count = count + 1 end
-      unreached[other.address] = true
-    end
-    unreached_since_ms = count >= alone_hosts_min and (unreached_since_ms or now_ms()) or nil
-  end
-end
-
-local function watched()
-  local servers = {}
-  for backend, proxy in pairs(core.backends) do
-    if backend:find(":to-", 1, true) or backend:find("poolers$") then
-      for _, server in pairs(proxy.servers) do servers[#servers + 1] = server end
-    end
-  end
-  return servers
-end
-
-local function cut_sessions_of_lost_servers()
-  local servers = watched()
-  local down_since = {}
   while true do
     core.msleep(look_ms)
     local now = now_ms()
-    for i, server in ipairs(servers) do
-      local stats = server:get_stats()
-      if stats.status:sub(1, 4) ~= "DOWN" then
-        down_since[i] = nil
-      else
-        down_since[i] = down_since[i] or now
-        if tonumber(stats.scur) > 0 and now - down_since[i] > cut_after_ms then server:shut_sess() end
+    for _, members in pairs(tenants) do
+      local somebody_leads = false
+      local doubtful = {}
+      for _, member in ipairs(members) do
+        local stats = member.server:get_stats()
+        local check = last_check(stats)
+        local up = stats.status:sub(1, 2) == "UP"
+        if up and is_failing(check) then
+          member.failing_since_ms = member.failing_since_ms or now
+          member.said_no = check == "L7STS"
+          member.silent_limit_ms = tonumber(stats.check_fall) * 100
+          doubtful[#doubtful + 1] = member
+        else
+          member.failing_since_ms = nil
+          somebody_leads = somebody_leads or up
+        end
+      end
+      for _, member in ipairs(doubtful) do
+        local silent_for_too_long = now - member.failing_since_ms > member.silent_limit_ms
+        if member.said_no or somebody_leads or silent_for_too_long or is_alone() then member.server:check_force_down() end
       end
     end
   end
 end
 
--- Each thread has a state of its own.
-core.register_task(look_who_is_reached)
+-- Sessions of servers that are down, in all backends named <tenant>:to-… and <tenant>:…poolers. HAProxy's own `on-marked-down
+-- shutdown-sessions` would cut them at once, and with them also end those that are still being connected to a host that vanished; these
+-- it ends on one side only, and their clients hang for ever. Here they have time to be redispatched.
 
--- One thread is enough to cut.
-if core.thread <= 1 then core.register_task(cut_sessions_of_lost_servers) end
+-- From the first look that finds a server down until its sessions are cut: longer than any preset's try to connect (2 s).
+local cut_after_ms = 2500
+
+local function cut_sessions_of_lost_servers()
+  local watched = servers_of(":to%-")
+  for _, one in ipairs(servers_of("poolers$")) do watched[#watched + 1] = one end
+  while true do
+    core.msleep(look_ms)
+    local now = now_ms()
+    for _, one in ipairs(watched) do
+      local stats = one.server:get_stats()
+      if stats.status:sub(1, 4) ~= "DOWN" then
+        one.down_since_ms = nil
+      else
+        one.down_since_ms = one.down_since_ms or now
+        if tonumber(stats.scur) > 0 and now - one.down_since_ms > cut_after_ms then one.server:shut_sess() end
+      end
+    end
+  end
+end
+
+-- The script is loaded once for each thread, with a state of its own each time. Connections are held on every thread; to judge and to cut,
+-- one is enough.
+core.register_task(look_who_is_reached)
+if core.thread <= 1 then
+  core.register_task(judge_leaders)
+  core.register_task(cut_sessions_of_lost_servers)
+end

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { lintOverrides, lintPatroni } from '../../../src/topology/lint.js';
 import { adjustTiming, liveTiming, parseCheckTiming, parseEtcdTiming } from '../../../src/topology/live-timing.js';
-import { presets, rtoPresetNames } from '../../../src/topology/presets.js';
+import { presets, rtoPresetNames, silentLeaderMs } from '../../../src/topology/presets.js';
 import { deriveSettings } from '../../../src/topology/settings.js';
 import { failureKinds, predictLoss, predictOutages } from '../../../src/topology/rto.js';
 import { desiredDcsSettings } from '../../../src/patroni/desired.js';
@@ -170,4 +170,10 @@ describe('the linter', () => {
 test.each(rtoPresetNames)('the linter finds nothing in the parameters that pgs derives, preset %s', (rto) => {
   const settings = deriveSettings(recordOf().allocation, 'norm');
   expect(lintOverrides({ rto, rpoBytes: 0, replicas: 2, settings })).toEqual([]);
+});
+
+test.each(rtoPresetNames)('a leader that says nothing is out, and its sessions cut, before another can lead: %s', (rto) => {
+  const { ttlS, loopWaitS } = presets[rto].patroni;
+  // One look of the Lua tasks, 250 ms, and 2.5 s until sessions are cut, for which a look more may pass.
+  expect(silentLeaderMs(rto) + 250 + 2500 + 250).toBeLessThan((ttlS - loopWaitS) * 1000);
 });
