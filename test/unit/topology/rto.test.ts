@@ -172,8 +172,11 @@ test.each(rtoPresetNames)('the linter finds nothing in the parameters that pgs d
   expect(lintOverrides({ rto, rpoBytes: 0, replicas: 2, settings })).toEqual([]);
 });
 
-test.each(rtoPresetNames)('a leader that says nothing is out, and its sessions cut, before another can lead: %s', (rto) => {
-  const { ttlS, loopWaitS } = presets[rto].patroni;
-  // One look of the Lua tasks, 250 ms, and 2.5 s until sessions are cut, for which a look more may pass.
-  expect(silentLeaderMs(rto) + 250 + 2500 + 250).toBeLessThan((ttlS - loopWaitS) * 1000);
-});
+test.each(rtoPresetNames)(
+  'a leader that says nothing is out, and its sessions cut, before another can lead: %s',
+  (rto) => {
+    const { ttlS, loopWaitS } = presets[rto].patroni;
+    // One look of the Lua tasks, 250 ms, and 2.5 s until sessions are cut, for which a look more may pass.
+    expect(silentLeaderMs(rto) + 250 + 2500 + 250).toBeLessThan((ttlS - loopWaitS) * 1000);
+  },
+);
