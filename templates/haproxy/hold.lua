@@ -6,7 +6,7 @@
 --
 -- The first two hold a new connection while no member can take it (HAProxy would close it at once), let it go as soon as one of the
 -- backends has a usable server, and close it when the limit is over, or at once when this entry is alone. The third does only that
--- last thing, in front of poolers.
+-- last thing, in front of poolers, whose sessions are then cut, too.
 --
 -- And three tasks: who is alone, whose leader is still one, and whose sessions are cut.
 
@@ -78,8 +78,10 @@ end
 local function hold(txn, limit_ms, first, second)
   if txn.f:nbsrv(first) > 0 or (second and txn.f:nbsrv(second) > 0) then return end
   local deadline_ms = now_ms() + tonumber(limit_ms)
+  -- A pooler's connections wait as ever: it would remember being refused, and refuse its next client because of it, whenever that comes.
+  local is_pooler = txn.f:src() == own_address
   repeat
-    if is_alone() then return act.DENY end
+    if is_alone() and not is_pooler then return act.DENY end
     core.msleep(pause_ms)
     if txn.f:nbsrv(first) > 0 or (second and txn.f:nbsrv(second) > 0) then return end
   until now_ms() > deadline_ms
@@ -139,15 +141,22 @@ end
 -- shutdown-sessions` would cut them at once, and with them also end those that are still being connected to a host that vanished; these
 -- it ends on one side only, and their clients hang for ever. Here they have time to be redispatched.
 
+-- And sessions with poolers of an entry that is alone and without a leader: their clients would wait in vain.
+
 -- From the first look that finds a server down until its sessions are cut: longer than any preset's try to connect (2 s).
 local cut_after_ms = 2500
 
 local function cut_sessions_of_lost_servers()
   local watched = servers_of(":to%-")
   for _, one in ipairs(servers_of("poolers$")) do watched[#watched + 1] = one end
+  local writers_poolers = servers_of(":poolers$")
   while true do
     core.msleep(look_ms)
     local now = now_ms()
+    for _, one in ipairs(is_alone() and writers_poolers or {}) do
+      local leader = one.backend:gsub(":poolers$", ":leader")
+      if core.backends[leader]:get_srv_act() == 0 then one.server:shut_sess() end
+    end
     for _, one in ipairs(watched) do
       local stats = one.server:get_stats()
       if stats.status:sub(1, 4) ~= "DOWN" then
