@@ -220,6 +220,27 @@ test('nobody is held longer than the limit: direct connections are closed, poole
   await client.end().catch(() => undefined);
 });
 
+test('a leader whose Patroni cannot be reached keeps its clients, old and new', async () => {
+  const session = serviceClient(tenant, addresses()[entry]!, portOf('direct'));
+  await session.connect();
+  const rest = portOf('primary') + 5;
+  await onOk(
+    leader.host,
+    `nft -f - <<'END'
+table inet cut {
+  chain input { type filter hook input priority 0; ip saddr ${addresses()[entry]!} tcp dport ${rest} drop; }
+}
+END`,
+  );
+  const failing = `echo 'show stat' | socat - /run/pgs-haproxy/admin.sock | grep '^${tenant}:leader,${leader.name},'`;
+  await until('the entry hears nothing of it', async () => /,UP \d+\/\d+,/.test((await on(entry, failing)).stdout));
+  // HAProxy by itself would have marked it down after two failed checks, and cut its sessions 2.5 s later.
+  await pause(5000);
+  expect(await knock(portOf('direct')).ended).toBe('answered');
+  expect((await session.query('SELECT pg_is_in_recovery() AS replica')).rows).toEqual([{ replica: false }]);
+  await session.end();
+});
+
 test('an entry that is cut off from all other hosts sends its clients away, where others hold theirs until somebody leads', async () => {
   const lost = leader.host;
   const others = status.members.filter((m) => m.host !== lost).map((m) => addresses()[m.host]!);
