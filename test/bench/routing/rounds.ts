@@ -58,6 +58,7 @@ export async function playRound(
   const { fleet } = stage;
   const acts = events[event];
   await untilWhole(systems);
+  await untilEtcdWhole(fleet);
   const leader = systems.length === 1 ? await leaderOf(systems[0]!) : await gatherLeaders(systems);
   const etcdLeader = await etcdLeaderOf(fleet);
   await sleep(stage.random() * Math.max(...systems.map((s) => s.periodMs)));
@@ -148,6 +149,19 @@ export async function untilWhole(systems: System[]): Promise<void> {
   );
 }
 
+/**
+ * After a host was cut off its etcd may know no leader for a while though all clusters are whole; another host cut off then is two failures.
+ */
+async function untilEtcdWhole(fleet: Fleet): Promise<void> {
+  const deadlineMs = performance.now() + wholeLimitMs;
+  for (;;) {
+    const seen = await etcdStatus(fleet);
+    if (seen?.quorum === 'healthy') return;
+    if (performance.now() > deadlineMs) throw new Error(`etcd does not become whole: ${seen?.seen ?? 'no answer'}`);
+    await sleep(1000);
+  }
+}
+
 /** A look may find etcd in the middle of an election. */
 async function leaderOf(system: System): Promise<string> {
   const deadlineMs = performance.now() + wholeLimitMs;
@@ -160,11 +174,13 @@ async function leaderOf(system: System): Promise<string> {
 }
 
 /** Null when it cannot be seen. */
-async function etcdLeaderOf(fleet: Fleet): Promise<string | null> {
+async function etcdStatus(fleet: Fleet): Promise<{ quorum: string; seen: string; leaders: string[] } | null> {
   const ran = await fleet.pgs(['dcs', 'status', '-o', 'json']).catch(() => null);
-  if (ran === null) return null;
-  const { leaders } = JSON.parse(ran.stdout) as { leaders: string[] };
-  return leaders[0] ?? null;
+  return ran && (JSON.parse(ran.stdout) as { quorum: string; seen: string; leaders: string[] });
+}
+
+async function etcdLeaderOf(fleet: Fleet): Promise<string | null> {
+  return (await etcdStatus(fleet))?.leaders[0] ?? null;
 }
 
 async function keepLogs({ fleet, logs }: Stage, system: System, round: Round, journal: Journal, beganMs: number) {
