@@ -85,8 +85,9 @@ export async function measureReload(fleet: Fleet, progress: (line: string) => vo
 /** Copies of the real tenant's file: other names, other ports to listen on, sockets of their own, checks as preset norm has them. */
 function addTenants(firstPort: number): string {
   const rename = `s/\\b${benchTenant}:/more$n:/g; s/${benchTenant}\\.hold/more$n.hold/g`;
-  const ports = [0, 1, 2, 3]
-    .map((i) => `s/^  bind \\*:${firstPort + i}$/  bind *:$((${firstPort + i} + n * 10))/`)
+  // The services, and where the poolers look for verifiers.
+  const ports = [0, 1, 2, 3, 8]
+    .map((i) => `s/^  bind \\(.*\\):${firstPort + i}$/  bind \\1:$((${firstPort + i} + n * 10))/`)
     .join('; ');
   const checks =
     's/inter 500ms/inter 1000ms/; s/fastinter 250ms downinter 250ms/fastinter 500ms downinter 500ms/; s/fall 2/fall 3/';
