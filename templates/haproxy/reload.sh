@@ -35,9 +35,28 @@ esac
 exec 9>&-
 
 # Sessions that are open stay with the old worker, which checks nobody any more: it would not cut them off from a member that is
-# lost or changes its role. The poolers come over as soon as their clients' transactions end, which no client notices.
+# lost or changes its role. The poolers come over as soon as their clients' transactions end, which no client notices. But a server
+# connection that is logging in at this moment would be ended, PgBouncer would count that as a failed login, and refuse new clients until
+# the next one went well: so it is told in a moment without, if there is one within a second.
+say() {
+  timeout 2 runuser -u "$1" -- psql -XqAtxw -h "$2" -p "$3" -U pgbouncer -c "$4" pgbouncer 2>/dev/null
+}
+logs_in() {
+  say "$@" 'SHOW POOLS' | awk -F '|' '$1 == "sv_login" { n += $2 } END { exit (n == 0) }'
+}
+reconnect() {
+  tries=20
+  while [ $tries -gt 0 ] && logs_in "$@"; do
+    tries=$((tries - 1))
+    sleep 0.05
+  done
+  say "$@" RECONNECT
+}
+running=0
 for config in /etc/pgs/tenants/*/pgbouncer-*.ini; do
-  [ ! -f "$config" ] || printf '%s %s %s\n' "$(stat -c %U "$config")" "$(sed -n 's/^unix_socket_dir = //p' "$config")" \
-    "$(sed -n 's/^listen_port = //p' "$config")"
-done | xargs -r -P 8 -n 3 sh -c \
-  'timeout 2 runuser -u "$1" -- psql -Xqw -h "$2" -p "$3" -U pgbouncer -c RECONNECT pgbouncer >/dev/null 2>&1 || true' sh
+  [ -f "$config" ] || continue
+  reconnect "$(stat -c %U "$config")" "$(sed -n 's/^unix_socket_dir = //p' "$config")" "$(sed -n 's/^listen_port = //p' "$config")" &
+  running=$(((running + 1) % 8))
+  [ $running -ne 0 ] || wait
+done
+wait
