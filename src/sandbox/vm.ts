@@ -142,7 +142,7 @@ async function keepState(directory: string, disk: string, saved: string, image: 
   await askMonitor(monitor, ['cont', 'delvm waiting']);
 }
 
-/** The time, and a tar of the files in base64, as `templates/sandbox/identity.sh` reads them. */
+/** A tar of the files in base64, as `templates/sandbox/identity.sh` reads them. */
 async function renderIdentity(directory: string, files: MachineFile[]): Promise<string> {
   const root = join(directory, 'identity');
   await rm(root, { recursive: true, force: true });
@@ -169,5 +169,5 @@ async function renderIdentity(directory: string, files: MachineFile[]): Promise<
   });
   await rm(root, { recursive: true, force: true });
   await rm(archive, { force: true });
-  return `${(Date.now() / 1000).toFixed(3)}\n${base64}end\n`;
+  return `${base64}end\n`;
 }

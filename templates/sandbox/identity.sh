@@ -1,14 +1,18 @@
 #!/bin/sh
-# Makes a virtual machine of the sandbox this machine and no other: on its first boot it waits on its second serial port for a line
-# with the time and a tar of its identity in base64 (src/sandbox/identity.ts). A saved state is taken while it waits.
+# Makes a virtual machine of the sandbox this machine and no other: on its first boot it waits on its second serial port for a tar of its
+# identity in base64 (src/sandbox/identity.ts). A saved state is taken while it waits, so its clock stands where it was saved: it is set
+# when the clock of the hardware, which is that of the box, comes to a new second. (A time that is sent is late on a busy box.)
 set -eu
 port=/dev/ttyS1
 stty -F "$port" raw -echo -ixon
 exec 3<>"$port"
 echo waiting >&3
-read -r time <&3
-date -s "@$time" >/dev/null
 sed '/^end$/q' <&3 | sed '/^end$/d' | base64 -d | tar -x -C / --no-same-owner
+clock=/sys/class/rtc/rtc0/since_epoch
+read -r before <"$clock"
+now=$before
+while [ "$now" = "$before" ]; do read -r now <"$clock"; done
+date -s "@$now" >/dev/null
 hostname -F /etc/hostname
 touch /etc/pgs-sandbox-identity
 sync
