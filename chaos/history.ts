@@ -114,7 +114,12 @@ export interface ClockEvent {
 export interface LogEvent {
   type: 'log';
   atMs: number;
+  /** Name of the member; of an entry without one, its host. */
   member: string;
+  /** Whose line it is. Runs of before it was recorded have Patroni's and PostgreSQL's lines, with times that may be 2 s late. */
+  component?: 'patroni' | 'postgres' | 'haproxy' | 'systemd';
+  /** How far off `atMs` may be, from the estimate of the host's clock. */
+  uncertaintyMs?: number;
   line: string;
 }
 

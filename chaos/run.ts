@@ -80,7 +80,8 @@ export async function runScenario(session: Session, options: RunOptions): Promis
         clientLimits: { connectMs: connectLimitMs, answerMs: answerLimitMs },
       });
       journal.write({ type: 'model', timing: rto.timing, predictions: rto.predictions });
-      for (const clock of await lookAtClocks(session, open, journal)) journal.write(clock);
+      const hosts = open.cluster.members.map((m) => m.host.name);
+      for (const clock of await lookAtClocks(session, hosts, journal)) journal.write(clock);
       const stage: Stage = { session, open, power: options.power, direct, held: [], signal };
       await underLoad(stage, clients, options, journal, over.signal);
       await finish(stage, options, journal);
@@ -206,7 +207,7 @@ async function finish(stage: Stage, options: RunOptions, journal: Journal): Prom
   const rows = await rowsAtLast(stage.direct, options.id);
   if (rows) journal.write({ type: 'rows', atMs: journal.now(), rows });
   else options.onLine('what the database kept could not be read');
-  for (const line of await gatherLogs(stage.session, stage.open, journal)) journal.write(line);
+  for (const event of await gatherLogs(stage.session, stage.open, journal)) journal.write(event);
   journal.write({ type: 'end', atMs: journal.now() });
 }
 

@@ -65,8 +65,10 @@ function watchedEnough(history: History): Check {
   return check('every member was watched', missing, `${probes.length} probes of the members' own ports`);
 }
 
+/** As they were before anything was broken; a fault may set one off, and its undo sets it back on the second only. */
 function saneClocks(history: History): Check {
-  const clocks = eventsOf(history, 'clock');
+  const brokenMs = firstInjectionMs(history) ?? Number.POSITIVE_INFINITY;
+  const clocks = eventsOf(history, 'clock').filter((c) => c.atMs <= brokenMs);
   const missing = clocks.flatMap(({ host, offsetMs, uncertaintyMs }) =>
     offsetMs === null || Math.abs(offsetMs) - uncertaintyMs > clockOffMaxMs
       ? [`the clock of ${host} is ${offsetMs === null ? 'not known' : `${offsetMs} ms off`}`]

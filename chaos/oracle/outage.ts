@@ -2,6 +2,7 @@
 
 import { eventsOf, type History, type ReadEvent, type RunEvent, type WriteEvent } from '../history.js';
 import { firstInjectionMs } from './assumptions.js';
+import { phasesOf, type Phase } from './phases.js';
 
 export interface Outage {
   /** From the last answer before to the first one after; null when there was none after. */
@@ -13,11 +14,6 @@ export interface Outage {
   errors: number;
   /** Of it, how long the client waited for its own limits: for an entry that was lost with the host. */
   ownPauseMs: number;
-}
-
-export interface Phase {
-  phase: string;
-  ms: number;
 }
 
 export interface Outages {
@@ -118,37 +114,4 @@ function ownPauseOf(outage: Outage, writes: WriteEvent[], limits: RunEvent['clie
   if (hit('no answer in time')) return answerMs + connectMs;
   const slow = within.some((w) => w.endedMs - w.sentMs >= connectMs && w.endedMs === outage.toMs);
   return hit('no connection in time') || slow ? connectMs : 0;
-}
-
-/**
- * Detection, lease, election, promotion, and the way of the client: from the leader's key in the DCS, the probes of the new leader's own
- * port, and the first acknowledged write. Without a change of leader there is nothing to split.
- */
-function phasesOf(history: History, outage: Outage): Phase[] {
-  if (outage.toMs === null) return [];
-  const injected = eventsOf(history, 'fault')
-    .filter((f) => f.state === 'injecting' && f.atMs <= outage.toMs!)
-    .at(-1)?.atMs;
-  const keys = eventsOf(history, 'key').filter((k) => k.atMs >= outage.fromMs - 1000 && k.atMs <= outage.toMs!);
-  const taken = keys.filter((k) => k.holder !== null).at(-1);
-  if (injected === undefined || !taken) return [];
-  const gone = keys.find((k) => k.holder === null && k.atMs < taken.atMs)?.atMs ?? taken.atMs;
-  const writable = eventsOf(history, 'probe').find(
-    (p) => p.member === taken.holder && p.took && p.endedMs >= taken.atMs - 500,
-  );
-  const promoted = writable ? Math.max(taken.atMs, writable.endedMs) : null;
-  const marks: [string, number | null][] = [
-    ['before the fault', injected],
-    ['detection and lease', gone],
-    ['election', taken.atMs],
-    ['promotion', promoted],
-    ['routing and client', outage.toMs],
-  ];
-  let at = outage.fromMs;
-  return marks.flatMap(([phase, mark]) => {
-    if (mark === null) return [];
-    const ms = Math.round(Math.max(0, Math.min(mark, outage.toMs!) - at));
-    at = Math.max(at, Math.min(mark, outage.toMs!));
-    return [{ phase, ms }];
-  });
 }

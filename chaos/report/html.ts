@@ -4,7 +4,7 @@ import { readTemplate } from '../../src/host/template.js';
 import type { History } from '../history.js';
 import type { Verdict } from '../oracle/verdict.js';
 import { groupRuns, seconds } from './groups.js';
-import { escapeHtml, logLines, renderDistribution, renderTimeline } from './svg.js';
+import { escapeHtml, logLines, phaseClass, renderDistribution, renderTimeline } from './svg.js';
 
 export interface JudgedRun {
   history: History;
@@ -95,13 +95,14 @@ ${details(history, verdict)}
 </section>`;
 }
 
+/** Where the time went, each part with what showed its end. */
 function phases({ outages }: Verdict): string {
   if (outages.phases.length === 0) return '';
-  const items = outages.phases.map(
-    ({ phase, ms }, i) =>
-      `<span class="key"><i class="phase-${i}"></i>${escapeHtml(phase)} <b>${seconds(ms)}</b></span>`,
+  const rows = outages.phases.map(
+    (phase) =>
+      `<tr><td><span class="key"><i class="${phaseClass(phase)}"></i>${escapeHtml(phase.phase)}</span></td><td class="number"><b>${seconds(phase.ms)}</b></td><td class="sub">${phase.source}</td><td class="sub">until ${escapeHtml(phase.shownBy)}</td></tr>`,
   );
-  return `<p class="legend">${items.join('')}</p>`;
+  return `<table class="phases">${rows.join('\n')}</table>`;
 }
 
 function details(history: History, verdict: Verdict): string {

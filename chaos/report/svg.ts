@@ -1,6 +1,7 @@
 // The timeline of a run, and the distribution of outages over repeats, as SVG. Colours are classes of the page's style sheet.
 
 import { eventsOf, type History } from '../history.js';
+import { phaseNames, type Phase } from '../oracle/phases.js';
 import type { Verdict } from '../oracle/verdict.js';
 import { medianOf } from './groups.js';
 import { bucketsOf, endOf, faultSpans, memberLanes, ticksOf } from './lanes.js';
@@ -114,9 +115,10 @@ function outagePhases({ outages }: Verdict, pen: Pen, y: number): string | null 
   const longest = [outages.session, outages.each].find((o) => o && o.silentMs === outages.writeMs);
   if (!longest || outages.phases.length === 0) return null;
   let at = longest.fromMs;
-  const bars = outages.phases.map(({ phase, ms }, i) => {
-    const text = `${phase}: ${(ms / 1000).toFixed(2)} s`;
-    const drawn = ms > 0 ? bar(`phase phase-${i}`, pen, at, at + ms, y, 14, text) : '';
+  const bars = outages.phases.map((phase) => {
+    const { ms } = phase;
+    const text = `${phase.phase}: ${(ms / 1000).toFixed(2)} s, until ${phase.shownBy}`;
+    const drawn = ms > 0 ? bar(`phase ${phaseClass(phase)}`, pen, at, at + ms, y, 14, text) : '';
     at += ms;
     return drawn;
   });
@@ -125,6 +127,11 @@ function outagePhases({ outages }: Verdict, pen: Pen, y: number): string | null 
     ...bars,
     caption(pen, at, at, y + 11, `${((outages.writeMs ?? 0) / 1000).toFixed(2)} s`),
   ].join('\n');
+}
+
+/** Its colour, the same in every report. */
+export function phaseClass({ begins }: Phase): string {
+  return `phase-${phaseNames.indexOf(begins)}`;
 }
 
 function label(text: string, y: number): string {

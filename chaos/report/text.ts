@@ -7,11 +7,14 @@ export function describeVerdict(verdict: Verdict): string {
   const { outages, checks, errors } = verdict;
   const predicted = verdict.predictedRtoMs === null ? '' : `, at most ${seconds(verdict.predictedRtoMs)} by the model`;
   const codes = Object.entries(errors).map(([code, n]) => `${n} x ${code}`);
-  const phases = outages.phases.filter((p) => p.ms > 0).map((p) => `${p.phase} ${seconds(p.ms)}`);
+  const wide = Math.max(0, ...outages.phases.map((p) => p.phase.length));
+  const phases = outages.phases.map(
+    (p) => `    ${p.phase.padEnd(wide)}  ${seconds(p.ms).padStart(7)}  until ${p.shownBy}`,
+  );
   return [
     `${verdict.verdict.toUpperCase()}  ${verdict.scenario} on ${verdict.tenant} (${verdict.id})`,
     `  writes stopped for ${verdict.rtoMs === null ? 'good' : seconds(verdict.rtoMs)}${predicted}`,
-    ...(phases.length > 0 ? [`    ${phases.join(', ')}`] : []),
+    ...phases,
     `    connected client  ${describeOutage(outages.session)}`,
     `    reconnecting      ${describeOutage(outages.each)}`,
     `  reads stopped for   ${describeOutage(outages.read)}`,

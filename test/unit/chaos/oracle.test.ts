@@ -12,12 +12,12 @@ test('a run in which all is well passes, with what it measured', () => {
   expect(verdict.checks.filter((c) => c.result !== 'pass')).toEqual([]);
   expect(verdict).toMatchObject({ verdict: 'pass', rtoMs: 2050, ackedLost: 0, dualWritableMs: 0 });
   expect(verdict.errors).toEqual({ ECONNREFUSED: 80 });
-  expect(verdict.outages.phases).toEqual([
-    { phase: 'before the fault', ms: 45 },
-    { phase: 'detection and lease', ms: 1000 },
-    { phase: 'election', ms: 200 },
-    { phase: 'promotion', ms: 364 },
-    { phase: 'routing and client', ms: 441 },
+  expect(verdict.outages.phases.map((p) => [p.phase, p.ms, p.source])).toEqual([
+    ['before the fault', 45, 'run'],
+    ['detection and lease', 1000, 'key'],
+    ['election', 200, 'key'],
+    ['promotion', 364, 'probe'],
+    ['proxy and client', 441, 'client'],
   ]);
 });
 
