@@ -26,8 +26,8 @@ export interface RunEvent {
   versions: Record<string, string>;
   /** Every tenant that the faults touch, this one first. */
   touched: string[];
-  /** After which clients give an entry up by themselves, milliseconds. */
-  clientLimits: { connectMs: number; answerMs: number };
+  /** After which clients give an entry up by themselves, milliseconds; not recorded at first. */
+  clientLimits?: { connectMs: number; answerMs: number };
 }
 
 /** The model's word on how long writes will stop, from the settings in force. */
@@ -61,6 +61,8 @@ export interface FaultEvent {
 export interface WriteEvent extends LedgerEntry {
   type: 'write';
   client: 'session' | 'each';
+  /** Which connected client, from 0, each with another entry first; absent in runs of before there were several. */
+  writer?: number;
   /** Timeline of the server that acknowledged. */
   timeline: number | null;
 }

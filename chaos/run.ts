@@ -24,6 +24,7 @@ import {
   readRows,
   rotating,
   startWorkload,
+  type Clients,
   type Connect,
   type Workload,
 } from './workload.js';
@@ -95,8 +96,6 @@ export async function runScenario(session: Session, options: RunOptions): Promis
   }
 }
 
-type Clients = Awaited<ReturnType<typeof rotating>>;
-
 /** @param over - aborted when the run is over: whoever gave its signal may live on, and the run must not hear of it any more */
 async function underLoad(
   stage: Stage,
@@ -107,7 +106,8 @@ async function underLoad(
 ): Promise<void> {
   const { scenario, onLine } = options;
   const observation = await observe(stage.session, stage.open, journal);
-  const workload = startWorkload(clients, scenario.workload, journal, options.id);
+  const entries = stage.open.cluster.entries.length;
+  const workload = startWorkload(clients, entries, scenario.workload, journal, options.id);
   const abort = new AbortController();
   const signal = AbortSignal.any([options.signal, abort.signal]);
   let phase = '';

@@ -10,7 +10,7 @@ import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { servicePort, type Cluster, type ServiceName } from '../src/topology/cluster.js';
 import type { Journal } from './journal.js';
 import type { Scenario } from './scenario.js';
-import { codeOf, startWriter, type Writer } from './writer.js';
+import { codeOf, startWriter, type Writer, type WriterOptions } from './writer.js';
 
 export const schemaName = 'pgs_chaos';
 /** Where `BEGIN; INSERT …; ROLLBACK` goes. */
@@ -24,7 +24,7 @@ export function ledgerOf(id: string): string {
   return `${schemaName}.ledger_${id.replaceAll('-', '_')}`;
 }
 
-/** Keys of the reconnecting writer begin here; those of the connected one at 1. */
+/** Keys of the reconnecting writer begin here; those of the connected ones at 1. */
 const eachFrom = 1_000_000_000;
 /** A statement that has no answer by then is given up, and its client goes to the next entry; milliseconds. */
 export const answerLimitMs = 10_000;
@@ -33,27 +33,30 @@ export const connectLimitMs = 5000;
 
 export type Connect = () => Promise<pg.Client>;
 
-/** Clients that go from entry to entry as the module does that `pgs cluster url --form node` prints; each call gives one such client. */
-export async function rotating(cluster: Cluster, secrets: TenantSecrets): Promise<(service: ServiceName) => Connect> {
+/**
+ * Clients that go from entry to entry as the module does that `pgs cluster url --form node` prints, beginning with the one at `first`; each
+ * call gives one such client.
+ */
+export type Clients = (service: ServiceName, first?: number) => Connect;
+
+export async function rotating(cluster: Cluster, secrets: TenantSecrets): Promise<Clients> {
   const path = pathToFileURL(join(templatesDir(), 'client/node-postgres.mjs')).href;
   const { rotateHosts } = (await import(path)) as {
     rotateHosts: (hosts: string[], config: pg.ClientConfig) => Connect;
   };
   const { user, password } = secrets.passwords.app;
-  return (service) =>
-    rotateHosts(
-      cluster.entries.map((e) => e.address),
-      {
-        port: servicePort(cluster.ports, service),
-        user,
-        password: password.reveal(),
-        database: 'app',
-        application_name: 'pgs chaos',
-        ssl: { ca: secrets.sqlCa.certPem, rejectUnauthorized: true },
-        connectionTimeoutMillis: connectLimitMs,
-        query_timeout: answerLimitMs,
-      },
-    );
+  const entries = cluster.entries.map((e) => e.address);
+  return (service, first = 0) =>
+    rotateHosts([...entries.slice(first), ...entries.slice(0, first)], {
+      port: servicePort(cluster.ports, service),
+      user,
+      password: password.reveal(),
+      database: 'app',
+      application_name: 'pgs chaos',
+      ssl: { ca: secrets.sqlCa.certPem, rejectUnauthorized: true },
+      connectionTimeoutMillis: connectLimitMs,
+      query_timeout: answerLimitMs,
+    });
 }
 
 /** Makes the tables; those of a run that was killed go. */
@@ -98,8 +101,16 @@ export interface Workload {
   stop(): Promise<void>;
 }
 
+/**
+ * Connected clients, each with another entry first: one whose entry is lost waits for its own limits, and says nothing of what the service
+ * does for the others meanwhile. They take turns, so that all together write as often as the workload says.
+ */
+const sessionsMax = 3;
+
+/** @param entries - how many there are */
 export function startWorkload(
-  clients: (service: ServiceName) => Connect,
+  clients: Clients,
+  entries: number,
   workload: Scenario['workload'],
   journal: Journal,
   id: string,
@@ -107,22 +118,40 @@ export function startWorkload(
   const table = ledgerOf(id);
   let count = 0;
   let lastMs: number | null = null;
-  const writer = (kind: 'session' | 'each', intervalMs: number, firstKey: number): Writer =>
+  const onEntry =
+    (client: 'session' | 'each', writer: number): NonNullable<WriterOptions['onEntry']> =>
+    ({ key, sentMs, endedMs, outcome, error }, timeline) => {
+      const [sent, ended] = [journal.at(sentMs), journal.at(endedMs)];
+      journal.write({ type: 'write', client, writer, timeline, key, sentMs: sent, endedMs: ended, outcome, error });
+      if (outcome !== 'acknowledged') return;
+      count += 1;
+      lastMs = Math.max(lastMs ?? 0, ended);
+    };
+  const sessions = Math.min(entries, sessionsMax);
+  const everyMs = workload['session-every'];
+  let key = 0;
+  const writers: Writer[] = [
+    ...Array.from({ length: sessions }, (_, i) =>
+      startWriter({
+        connect: clients(workload.service, Math.floor((i * entries) / sessions)),
+        table,
+        intervalMs: everyMs * sessions,
+        afterMs: everyMs * i,
+        kind: 'session',
+        // Keys of all of them grow with time: the reader tells by the newest one how old what it sees is.
+        firstKey: () => ++key,
+        onEntry: onEntry('session', i),
+      }),
+    ),
     startWriter({
-      connect: clients(workload.service),
+      connect: inTurn(Array.from({ length: entries }, (_, i) => clients(workload.service, i))),
       table,
-      intervalMs,
-      kind,
-      firstKey,
-      onEntry: ({ sentMs, endedMs, ...entry }, timeline) => {
-        const ended = journal.at(endedMs);
-        journal.write({ type: 'write', client: kind, timeline, sentMs: journal.at(sentMs), endedMs: ended, ...entry });
-        if (entry.outcome !== 'acknowledged') return;
-        count += 1;
-        lastMs = Math.max(lastMs ?? 0, ended);
-      },
-    });
-  const writers = [writer('session', workload['session-every'], 1), writer('each', workload['each-every'], eachFrom)];
+      intervalMs: workload['each-every'],
+      kind: 'each',
+      firstKey: eachFrom,
+      onEntry: onEntry('each', 0),
+    }),
+  ];
   const reader = startReader(clients('replica'), workload['read-every'], journal, table);
   return {
     acknowledged: () => ({ count, lastMs }),
@@ -132,7 +161,13 @@ export function startWorkload(
   };
 }
 
-/** Reads the newest key of the connected writer, one read at a time. */
+/** Clients that come and go know nothing of each other: each has its own first entry. */
+function inTurn(connects: Connect[]): Connect {
+  let n = 0;
+  return () => connects[n++ % connects.length]!();
+}
+
+/** Reads the newest key of the connected writers, one read at a time. */
 function startReader(connect: Connect, intervalMs: number, journal: Journal, table: string) {
   let stopping = false;
   const running = (async () => {

@@ -15,8 +15,10 @@ export interface WriterOptions {
    * not sent. `each`: connects for each write, whatever the others wait for.
    */
   kind: 'session' | 'each';
-  /** First key; writers of one table need ranges of their own. */
-  firstKey: number;
+  /** First key; writers of one table need ranges of their own, or one function that gives all of them the next key. */
+  firstKey: number | (() => number);
+  /** Before the first interval begins; 0 when it is left out. */
+  afterMs?: number;
   /** Told of each entry as it is made, with the timeline of the server that acknowledged it; null when it did not. */
   onEntry?: (entry: LedgerEntry, timeline: number | null) => void;
 }
@@ -33,7 +35,8 @@ const underWayMax = 500;
 /** A write is sent every `intervalMs`. */
 export function startWriter(options: WriterOptions): Writer {
   const entries: LedgerEntry[] = [];
-  let nextKey = options.firstKey;
+  let counted = options.firstKey;
+  const nextKey = () => (typeof counted === 'number' ? counted++ : counted());
   const underWay = new Set<Promise<void>>();
   const room = options.kind === 'session' ? 1 : underWayMax;
   let session: pg.Client | null = null;
@@ -66,15 +69,17 @@ export function startWriter(options: WriterOptions): Writer {
     if (options.kind === 'each') leave(client);
   };
 
-  const timer = setInterval(() => {
+  const send = () => {
     if (underWay.size >= room) return;
-    const writing = write(nextKey++, performance.now()).finally(() => underWay.delete(writing));
+    const writing = write(nextKey(), performance.now()).finally(() => underWay.delete(writing));
     underWay.add(writing);
-  }, options.intervalMs);
+  };
+  // Node ends an interval and a time-out alike.
+  let timer = setTimeout(() => (timer = setInterval(send, options.intervalMs)), options.afterMs ?? 0);
   return {
     entries,
     stop: async () => {
-      clearInterval(timer);
+      clearTimeout(timer);
       await Promise.all(underWay);
       if (session) leave(session);
       return entries;

@@ -1,28 +1,39 @@
 // How long writes and reads stopped, seen by clients, and where the time went.
 
-import { eventsOf, type History, type ReadEvent, type RunEvent, type WriteEvent } from '../history.js';
+import { eventsOf, type History, type ReadEvent, type WriteEvent } from '../history.js';
 import { firstInjectionMs } from './assumptions.js';
 import { phasesOf, type Phase } from './phases.js';
 
 export interface Outage {
-  /** From the last answer before to the first one after; null when there was none after. */
+  /** From the last answer before to the first one after, of any client of the kind; null when there was none after. */
   silentMs: number | null;
   fromMs: number;
   toMs: number | null;
   /** From when the first write that failed was sent to the end of the first that succeeded after it; null when none failed. */
   failingMs: number | null;
   errors: number;
-  /** Of it, how long the client waited for its own limits: for an entry that was lost with the host. */
-  ownPauseMs: number;
+}
+
+/** Of a kind of client, by all and by each of them. */
+export interface WriteOutage extends Outage {
+  /**
+   * Longest that one client of the kind waited: a connected one for its next acknowledgement, a reconnecting one for an answer. What it
+   * gives an entry that is lost is part of it: see `clientLimits`. Null when one was never answered again.
+   */
+  oneClientMs: number | null;
+  /** How many connected clients there were; null in runs of before they were told apart, which had one. */
+  clients: number | null;
+  /** Writes that clients gave up by their own limits before the outage was over. */
+  givenUp: number;
 }
 
 export interface Outages {
-  /** The longest of all kinds of client, around the faults; null when it did not end. */
+  /** The longer one of both kinds of client, around the faults; null when it did not end. */
   writeMs: number | null;
-  session: Outage | null;
-  each: Outage | null;
+  session: WriteOutage | null;
+  each: WriteOutage | null;
   read: Outage | null;
-  /** Parts of the longest write outage that can be told apart; they follow each other. */
+  /** Parts of that write outage; they follow each other. */
   phases: Phase[];
   /** From the first injection to a whole cluster; null when it never was. */
   redundancyMs: number | null;
@@ -33,28 +44,62 @@ const beforeMs = 200;
 
 export function measureOutages(history: History): Outages {
   const brokenMs = firstInjectionMs(history);
-  const endMs = eventsOf(history, 'phase').find((p) => p.phase === 'end')?.atMs ?? history.events.length;
   const writes = eventsOf(history, 'write');
-  const of = (client: WriteEvent['client']) => {
-    const own = writes.filter((w) => w.client === client);
-    const outage = outageOf(answersOf(own), brokenMs ?? 0, endMs);
-    return outage && { ...outage, ownPauseMs: ownPauseOf(outage, own, history.run.clientLimits) };
-  };
-  const [session, each] = [of('session'), of('each')];
-  const read = outageOf(eventsOf(history, 'read').map(answerOfRead), brokenMs ?? 0, endMs);
-  const kinds = [session, each].filter((o) => o !== null);
-  const endless = kinds.some((o) => o.silentMs === null) || kinds.length === 0;
-  const writeMs = endless ? null : Math.max(...kinds.map((o) => o.silentMs!));
-  const longest = kinds.find((o) => o.silentMs === writeMs) ?? null;
+  const reads = eventsOf(history, 'read');
+  const lastMs = [...writes, ...reads].reduce((last, { endedMs }) => Math.max(last, endedMs), 0);
+  const endMs = eventsOf(history, 'phase').find((p) => p.phase === 'end')?.atMs ?? lastMs;
+  const [session, each] = (['session', 'each'] as const).map((client) =>
+    writeOutageOf(
+      writes.filter((w) => w.client === client),
+      brokenMs ?? 0,
+      endMs,
+    ),
+  ) as [WriteOutage | null, WriteOutage | null];
+  const longest = longestOf(session, each);
   const convergedMs = eventsOf(history, 'converged').at(-1)?.atMs ?? null;
   return {
-    writeMs,
+    writeMs: longest?.silentMs ?? null,
     session,
     each,
-    read,
+    read: outageOf(reads.map(answerOfRead), brokenMs ?? 0, endMs),
     phases: longest && brokenMs !== null ? phasesOf(history, longest) : [],
     redundancyMs: convergedMs === null || brokenMs === null ? null : Math.round(convergedMs - brokenMs),
   };
+}
+
+/** One that did not end is the longest. */
+export function longestOf(session: WriteOutage | null, each: WriteOutage | null): WriteOutage | null {
+  const kinds = [session, each].filter((o) => o !== null);
+  const ms = (o: WriteOutage) => o.silentMs ?? Number.POSITIVE_INFINITY;
+  return kinds.sort((a, b) => ms(b) - ms(a))[0] ?? null;
+}
+
+function writeOutageOf(writes: WriteEvent[], brokenMs: number, endMs: number): WriteOutage | null {
+  const outage = outageOf(answersOf(writes), brokenMs, endMs);
+  if (!outage) return null;
+  const { fromMs, toMs } = outage;
+  const within = writes.filter((w) => w.endedMs > fromMs && w.sentMs < (toMs ?? Number.POSITIVE_INFINITY));
+  const writers = [...new Set(writes.map((w) => w.writer))];
+  return {
+    ...outage,
+    oneClientMs: writes[0]!.client === 'session' ? slowestMs(writes, brokenMs, endMs) : longestWaitMs(writes, brokenMs),
+    clients: writers.includes(undefined) ? null : writers.length,
+    givenUp: within.filter((w) => w.error === 'no answer in time' || w.error === 'no connection in time').length,
+  };
+}
+
+function slowestMs(writes: WriteEvent[], brokenMs: number, endMs: number): number | null {
+  const writers = [...new Set(writes.map((w) => w.writer))];
+  const silent = writers.map((writer) => {
+    const own = writes.filter((w) => w.writer === writer);
+    return outageOf(answersOf(own), brokenMs, endMs)?.silentMs ?? null;
+  });
+  return silent.includes(null) ? null : Math.max(...silent.map((ms) => ms!));
+}
+
+function longestWaitMs(writes: WriteEvent[], brokenMs: number): number {
+  const waits = writes.filter((w) => w.endedMs >= brokenMs - beforeMs).map((w) => w.endedMs - w.sentMs);
+  return Math.round(waits.reduce((longest, ms) => Math.max(longest, ms), 0));
 }
 
 interface Answer {
@@ -99,19 +144,5 @@ export function outageOf(answers: Answer[], brokenMs: number, endMs: number): Ou
     toMs: toMs === null ? null : Math.round(toMs),
     failingMs: failed === undefined || !success ? null : Math.round(success.endedMs - failed),
     errors: errors.length,
-    ownPauseMs: 0,
   };
-}
-
-/** The last limit that the client ran into before the outage was over: what it cost at the most. */
-function ownPauseOf(outage: Outage, writes: WriteEvent[], limits: RunEvent['clientLimits'] | undefined): number {
-  const { connectMs, answerMs } = limits ?? { connectMs: 5000, answerMs: 10_000 };
-  const within = writes.filter(
-    (w) => w.endedMs > outage.fromMs && w.sentMs < (outage.toMs ?? Number.POSITIVE_INFINITY),
-  );
-  const hit = (error: string) => within.some((w) => w.error === error);
-  // One that has no answer connects anew, perhaps to another lost entry.
-  if (hit('no answer in time')) return answerMs + connectMs;
-  const slow = within.some((w) => w.endedMs - w.sentMs >= connectMs && w.endedMs === outage.toMs);
-  return hit('no connection in time') || slow ? connectMs : 0;
 }

@@ -8,7 +8,7 @@ import { checkConvergence, checkFailover, checkTimelines } from './cluster.js';
 import { checkDuplicates, checkLost, checkOrder, checkRisen, judgeRows } from './ledger.js';
 import { measureOutages, type Outages } from './outage.js';
 import { checkReads } from './reads.js';
-import { checkRto, predictionFor } from './rto.js';
+import { checkEveryClient, checkRto, predictionFor } from './rto.js';
 import { walLost } from './wal.js';
 import { checkStaleCommits, checkWriters, dualWritable } from './writers.js';
 
@@ -29,7 +29,7 @@ export interface Verdict {
   seed: number;
   startedAt: string;
   verdict: 'pass' | 'fail' | 'unknown';
-  /** Longest time without an acknowledged write around the faults, of any kind of client; null when it did not end. */
+  /** Longest time around the faults without an acknowledged write of any client of a kind; null when it did not end. */
   rtoMs: number | null;
   /** At the most, by the model; null when the scenario names no kind of failure. */
   predictedRtoMs: number | null;
@@ -65,6 +65,7 @@ export function judge(history: History): Verdict {
     checkFailover(history),
     checkTimelines(history),
     checkRto(history, outages, prediction),
+    checkEveryClient(history, outages, prediction),
     ...checkReads(history, outages),
     checkConvergence(history),
   ];

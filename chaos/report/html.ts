@@ -80,6 +80,7 @@ function section({ history, verdict }: JudgedRun): string {
     ['lost', verdict.ackedLost === null ? '?' : String(verdict.ackedLost)],
     ['two writers', `${verdict.dualWritableMs} ms`],
     ['errors', String(Object.values(verdict.errors).reduce((a, b) => a + b, 0))],
+    ['slowest client', seconds(slowestOf(outages))],
     ['read outage', seconds(outages.read?.silentMs ?? null)],
     ['redundancy after', seconds(outages.redundancyMs)],
   ];
@@ -93,6 +94,12 @@ ${phases(verdict)}
 <ul class="checks">${verdict.checks.map((c) => `<li class="${c.result}"><b>${marks[c.result]}</b> <span>${escapeHtml(c.name)}</span> <span class="sub">${escapeHtml(c.found)}</span></li>`).join('\n')}</ul>
 ${details(history, verdict)}
 </section>`;
+}
+
+/** Null when one was never answered again. */
+function slowestOf({ session, each }: Verdict['outages']): number | null {
+  const waits = [session, each].filter((o) => o !== null).map((o) => o.oneClientMs);
+  return waits.includes(null) ? null : Math.max(0, ...waits.map((ms) => ms!));
 }
 
 /** Where the time went, each part with what showed its end. */

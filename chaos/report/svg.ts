@@ -1,6 +1,7 @@
 // The timeline of a run, and the distribution of outages over repeats, as SVG. Colours are classes of the page's style sheet.
 
 import { eventsOf, type History } from '../history.js';
+import { longestOf } from '../oracle/outage.js';
 import { phaseNames, type Phase } from '../oracle/phases.js';
 import type { Verdict } from '../oracle/verdict.js';
 import { medianOf } from './groups.js';
@@ -112,7 +113,7 @@ function throughput(history: History, pen: Pen, top: number): string {
 
 /** The parts of the longest outage, where they can be told apart. */
 function outagePhases({ outages }: Verdict, pen: Pen, y: number): string | null {
-  const longest = [outages.session, outages.each].find((o) => o && o.silentMs === outages.writeMs);
+  const longest = longestOf(outages.session, outages.each);
   if (!longest || outages.phases.length === 0) return null;
   let at = longest.fromMs;
   const bars = outages.phases.map((phase) => {

@@ -1,6 +1,6 @@
 // A verdict for a terminal.
 
-import type { Outage } from '../oracle/outage.js';
+import type { Outage, WriteOutage } from '../oracle/outage.js';
 import type { Verdict } from '../oracle/verdict.js';
 
 export function describeVerdict(verdict: Verdict): string {
@@ -15,8 +15,8 @@ export function describeVerdict(verdict: Verdict): string {
     `${verdict.verdict.toUpperCase()}  ${verdict.scenario} on ${verdict.tenant} (${verdict.id})`,
     `  writes stopped for ${verdict.rtoMs === null ? 'good' : seconds(verdict.rtoMs)}${predicted}`,
     ...phases,
-    `    connected client  ${describeOutage(outages.session)}`,
-    `    reconnecting      ${describeOutage(outages.each)}`,
+    `    connected clients ${describeWrites(outages.session)}`,
+    `    reconnecting      ${describeWrites(outages.each)}`,
     `  reads stopped for   ${describeOutage(outages.read)}`,
     `  ${verdict.acked} writes acknowledged, ${verdict.ackedLost ?? 'unknown how many'} lost; errors: ${codes.join(', ') || 'none'}`,
     ...(verdict.walLostBytes === null ? [] : [`  ${verdict.walLostBytes} bytes of WAL that only an old leader had`]),
@@ -28,6 +28,15 @@ function describeOutage(outage: Outage | null): string {
   if (outage === null) return 'never answered';
   const failing = outage.failingMs === null ? '' : `, first failure to first success ${seconds(outage.failingMs)}`;
   return `${outage.silentMs === null ? 'good' : seconds(outage.silentMs)}, ${outage.errors} errors${failing}`;
+}
+
+/** With what one client waited, where that is more than the service made it wait. */
+function describeWrites(outage: WriteOutage | null): string {
+  if (outage === null) return describeOutage(outage);
+  const { oneClientMs, silentMs } = outage;
+  const more = oneClientMs !== null && oneClientMs > (silentMs ?? Number.POSITIVE_INFINITY) + 1000;
+  const one = oneClientMs === null ? ', one for good' : more ? `, one of them ${seconds(oneClientMs)}` : '';
+  return `${describeOutage(outage)}${one}`;
 }
 
 function seconds(ms: number): string {

@@ -91,7 +91,9 @@ export function recorded(change: (events: Event[]) => Event[] = (e) => e, scenar
     { type: 'phase', atMs: 12_000, phase: 'cool-down' },
     { type: 'phase', atMs: endMs, phase: 'end' },
   ];
-  const rows = events.flatMap((e) => (e.type === 'write' && e.outcome === 'acknowledged' ? [e] : []));
+  const rows = events
+    .flatMap((e) => (e.type === 'write' && e.outcome === 'acknowledged' ? [e] : []))
+    .sort((a, b) => a.endedMs - b.endedMs);
   events.push(
     { type: 'rows', atMs: endMs, rows: rows.map((w, i): [number, number] => [w.key, 1000 + i]) },
     { type: 'end', atMs: endMs },
@@ -124,6 +126,7 @@ function writes(): Event[] {
       events.push({
         type: 'write',
         client,
+        writer: client === 'session' ? n % 3 : 0,
         key: k * 1_000_000 + n,
         sentMs: atMs,
         endedMs: atMs + 5,

@@ -1,8 +1,9 @@
 // The oracle: a run in which all is well passes, and every violation that is planted in it is caught by the check that is for it.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseHistory, type Event, type WriteEvent } from '../../../chaos/history.js';
 import { judge, overall, type Verdict } from '../../../chaos/oracle/verdict.js';
+import { describeVerdict } from '../../../chaos/report/text.js';
 import { baseScenario, fact, recorded, scenarioOf } from './history-builder.js';
 
 const resultOf = (verdict: Verdict, check: RegExp) => verdict.checks.find((c) => check.test(c.name))!.result;
@@ -30,6 +31,13 @@ test('what was judged once is judged the same from its journal', () => {
 const isWrite = (e: Event): e is WriteEvent => e.type === 'write';
 const withRows = (change: (rows: [number, number][]) => [number, number][]) => (events: Event[]) =>
   events.map((e) => (e.type === 'rows' ? { ...e, rows: change(e.rows) } : e));
+
+/** The client waits from the fault on, gives up by its own limit, and is answered from `untilMs` on. */
+function givenUp(write: WriteEvent, untilMs: number): Event[] {
+  if (write.sentMs < 5000 || write.sentMs >= untilMs) return [write];
+  if (write.sentMs >= 5150) return [];
+  return [{ ...write, endedMs: untilMs, outcome: 'indeterminate', error: 'no answer in time' }];
+}
 
 /** Each plants one violation; the check named must fail, and with it the run. */
 const planted: [what: string, check: RegExp, change: (events: Event[]) => Event[]][] = [
@@ -87,6 +95,22 @@ const planted: [what: string, check: RegExp, change: (events: Event[]) => Event[
       events.map((e) =>
         isWrite(e) && e.client === 'session' && e.sentMs >= 5000 && e.sentMs < 9500 ? { ...e, outcome: 'failed' } : e,
       ),
+  ],
+  [
+    'connected clients that all wait for their own limit',
+    /writes go on in time/,
+    (events) => events.flatMap((e) => (isWrite(e) && e.client === 'session' ? givenUp(e, 9500) : [e])),
+  ],
+  [
+    'new connections that all wait for their own limit',
+    /writes go on in time/,
+    (events) => events.flatMap((e) => (isWrite(e) && e.client === 'each' ? givenUp(e, 9500) : [e])),
+  ],
+  [
+    'one connected client of three that is never answered again',
+    /every client goes on/,
+    (events) =>
+      events.flatMap((e) => (isWrite(e) && e.client === 'session' && e.writer === 2 && e.sentMs > 5000 ? [] : [e])),
   ],
   [
     'writes that never go on',
@@ -212,6 +236,66 @@ test("the limit is the model's where the scenario says so, and the slow case's w
   const together = judge(recorded(predictions({ 'host-loss': 1000, 'host-loss-etcd-leader': 3000 }), model));
   expect(together).toMatchObject({ predictedRtoMs: 3000, predictedKind: 'host-loss-etcd-leader', verdict: 'pass' });
   expect(resultOf(judge(recorded(without('model'), model)), /in time/)).toBe('unknown');
+});
+
+describe("a client's own limits", () => {
+  const model = scenarioOf(baseScenario.replace('{ within: 4s }', '{ model: crash }'));
+  const ofSession = (which: (e: WriteEvent) => boolean) => (events: Event[]) =>
+    events.flatMap((e) => (isWrite(e) && e.client === 'session' && which(e) ? givenUp(e, 14_000) : [e]));
+
+  test('of one client that waits at a lost entry are no outage of the service, and are told', () => {
+    const verdict = judge(
+      recorded(
+        ofSession((e) => e.writer === 1),
+        model,
+      ),
+    );
+    expect(verdict).toMatchObject({ verdict: 'pass', rtoMs: 2100 });
+    expect(verdict.outages.session).toMatchObject({ clients: 3, oneClientMs: 9150, givenUp: 1 });
+    expect(verdict.checks.find((c) => c.name === 'every client goes on')!.found).toContain('9150 ms');
+    expect(describeVerdict(verdict)).toContain('one of them 9.15 s');
+  });
+
+  test('are not added to what the model allows', () => {
+    const verdict = judge(
+      recorded(
+        ofSession(() => true),
+        model,
+      ),
+    );
+    expect(resultOf(verdict, /writes go on in time/)).toBe('fail');
+    expect(verdict.rtoMs).toBeGreaterThan(9000);
+  });
+
+  test('bound what one client may wait', () => {
+    const longer = (events: Event[]) =>
+      events.map((e): Event => (e.type === 'run' ? { ...e, clientLimits: { connectMs: 1000, answerMs: 2000 } } : e));
+    const verdict = judge(recorded((events) => longer(ofSession((e) => e.writer === 1)(events)), model));
+    expect(resultOf(verdict, /writes go on in time/)).toBe('pass');
+    expect(resultOf(verdict, /every client goes on/)).toBe('fail');
+  });
+
+  test('make an old run, whose one connected client ran into them, unknown', () => {
+    const old = (events: Event[]) =>
+      events.map((e): Event => {
+        const copy = { ...e };
+        if (isWrite(copy)) delete copy.writer;
+        return copy;
+      });
+    expect(judge(recorded(old, model))).toMatchObject({ verdict: 'pass', rtoMs: 2050 });
+    const verdict = judge(recorded((events) => old(ofSession(() => true)(events)), model));
+    expect(resultOf(verdict, /writes go on in time/)).toBe('unknown');
+    expect(verdict.verdict).toBe('unknown');
+  });
+});
+
+test('a run that was cut off has an outage to what was last seen', () => {
+  const cut = (events: Event[]) =>
+    events.filter(
+      (e) =>
+        !(e.type === 'phase' && e.phase === 'end') && !(isWrite(e) && e.outcome === 'acknowledged' && e.sentMs > 5000),
+    );
+  expect(judge(recorded(cut)).rtoMs).toBeNull();
 });
 
 test('WAL that only the old leader had is counted from its log', () => {
