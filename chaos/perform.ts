@@ -49,11 +49,8 @@ export async function perform(stage: Stage, act: Act): Promise<void> {
       return (await stage.session.dcs()).maintenance.moveLeader(act.host);
     case 'settings':
       return changeSettings(stage, act.change);
-    case 'etcd-alarm': {
-      const { maintenance } = await stage.session.dcs();
-      if (act.alarm === 'raise') return maintenance.raiseNoSpace();
-      for (const alarm of await maintenance.alarms()) if (alarm.kind === 'NOSPACE') await maintenance.clearAlarm(alarm);
-    }
+    case 'etcd-no-space':
+      return (await stage.session.dcs()).maintenance.raiseNoSpace();
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runChecked } from '../src/host/command.js';
-import { toPgsError } from '../src/errors.js';
+import { PgsError, toPgsError } from '../src/errors.js';
 import { armUndo, undoAfterMs, undoNow } from './arm.js';
 import type { FaultPlan, Ground } from './faults/fault.js';
 import { faultNamed } from './faults/catalogue.js';
@@ -60,6 +60,10 @@ async function performStep(context: MethodContext, index: number, step: Step): P
   const ground = groundOf(context, scene, id, step);
   const fault = faultNamed(step.fault);
   const plan = fault.plan(ground, step.arguments, step.for);
+  if (plan.inject.length === 0) {
+    const found = `nobody is ${step.on.role} at this moment, or it is not for pgs to break`;
+    throw new PgsError('unfit', { doing: `injecting ${step.fault}`, found });
+  }
   const on = ground.hosts.map((h) => h.name);
   const note = (state: FaultEvent['state'], text = '', more: Partial<FaultEvent> = {}) => {
     journal.write({

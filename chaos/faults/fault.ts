@@ -16,7 +16,7 @@ export type Act =
   | { kind: 'restart'; member: string }
   /** Sessions of the controller's: as many as the server takes, or one whose transaction stays open. */
   | { kind: 'sessions'; hold: 'all-connections' | 'transaction' }
-  | { kind: 'etcd-alarm'; alarm: 'raise' | 'clear' }
+  | { kind: 'etcd-no-space' }
   | { kind: 'etcd-leader'; host: string }
   /** A part of Patroni's settings in the DCS. */
   | { kind: 'settings'; change: Record<string, unknown> };
@@ -39,7 +39,7 @@ export interface Effect {
 
 export interface FaultPlan {
   inject: Act[];
-  /** Done again and again without harm; also what is armed on the hosts before the injection. */
+  /** Done again and again without harm; what is armed on the hosts, or beside the power switch, before the injection: nothing else outlives pgs. */
   heal: Act[];
   effects: Effect[];
 }

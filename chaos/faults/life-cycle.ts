@@ -1,7 +1,10 @@
 // What an operator does on purpose, and what only the controller can do.
 
 import { z } from 'zod';
-import { defineFault, type Fault } from './fault.js';
+import { endpointUrl } from '../../src/etcd/access.js';
+import { etcdLogin, etcdTls } from '../../src/etcd/desired.js';
+import { readTemplate } from '../../src/host/template.js';
+import { defineFault, onHost, seen, type Fault } from './fault.js';
 
 const none = z.strictObject({});
 
@@ -30,17 +33,28 @@ const restartMember = defineFault({
   }),
 });
 
+/** Undone by every host of etcd: one that has a quorum to ask is enough. An etcd that is not the fleet's has no host to arm. */
 const noSpaceAlarm = defineFault({
   name: 'etcd-no-space',
   what: "raises etcd's alarm NOSPACE: it takes no writes",
   scope: 'dcs',
   lasting: true,
   arguments: none,
-  plan: () => ({
-    inject: [{ kind: 'etcd-alarm', alarm: 'raise' }],
-    heal: [{ kind: 'etcd-alarm', alarm: 'clear' }],
-    effects: [],
-  }),
+  plan: ({ fleet, etcd }) => {
+    const hosts = fleet.filter((h) => etcd.hosts.includes(h.name));
+    const endpoints = hosts.map((h) => endpointUrl(h.address, etcd.clientPort)).join(',');
+    const script = (mode: 'list' | 'clear') => [
+      ...['sh', '-c', readTemplate('chaos/etcd-alarm.sh'), 'sh', mode],
+      ...[endpoints, etcdLogin, etcdTls],
+    ];
+    return {
+      inject: hosts.length === 0 ? [] : [{ kind: 'etcd-no-space' }],
+      heal: hosts.map((h) => onHost(h, script('clear'))),
+      effects: hosts
+        .slice(0, 1)
+        .map((h) => seen(h, 'etcd has the alarm NOSPACE', script('list'), { matches: 'NOSPACE' })),
+    };
+  },
 });
 
 const moveEtcdLeader = defineFault({
@@ -56,18 +70,27 @@ const moveEtcdLeader = defineFault({
   }),
 });
 
-/** What pgs sets comes back with the heal; `pgs plan` shows the difference if nobody was left to heal. */
+/** Undone by every member's host, with the member's own login to etcd. */
 const failsafeOff = defineFault({
   name: 'failsafe-off',
   what: "switches Patroni's failsafe mode off: a leader that loses the DCS steps down",
   scope: 'member',
   lasting: true,
   arguments: none,
-  plan: () => ({
-    inject: [{ kind: 'settings', change: { failsafe_mode: false } }],
-    heal: [{ kind: 'settings', change: { failsafe_mode: true } }],
-    effects: [],
-  }),
+  plan: ({ cluster }) => {
+    const hosts = cluster.members.map((m) => m.host);
+    const script = (mode: 'show' | 'true' | 'false') => [
+      ...['sh', '-c', readTemplate('chaos/failsafe.sh'), 'sh', mode],
+      ...[cluster.osUser, cluster.paths.patroniConfig, cluster.tenant],
+    ];
+    return {
+      inject: [{ kind: 'settings', change: { failsafe_mode: false } }],
+      heal: hosts.map((h) => onHost(h, script('true'))),
+      effects: hosts
+        .slice(0, 1)
+        .map((h) => seen(h, 'failsafe mode is off', script('show'), { matches: 'failsafe_mode: false' })),
+    };
+  },
 });
 
 export const lifeCycleFaults: Fault[] = [switchover, restartMember, noSpaceAlarm, moveEtcdLeader, failsafeOff];

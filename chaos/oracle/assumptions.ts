@@ -65,7 +65,7 @@ function watchedEnough(history: History): Check {
   return check('every member was watched', missing, `${probes.length} probes of the members' own ports`);
 }
 
-/** As they were before anything was broken; a fault may set one off, and its undo sets it back on the second only. */
+/** As they were before anything was broken: a fault may set one off. */
 function saneClocks(history: History): Check {
   const brokenMs = firstInjectionMs(history) ?? Number.POSITIVE_INFINITY;
   const clocks = eventsOf(history, 'clock').filter((c) => c.atMs <= brokenMs);

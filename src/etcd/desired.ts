@@ -16,10 +16,11 @@ const defragTimer = 'pgs-etcd-defrag.timer';
 const user = 'pgs-etcd';
 const home = '/var/lib/pgs-etcd';
 const config = '/etc/pgs/etcd';
-const tls = `${config}/tls`;
+export const etcdTls = `${config}/tls`;
+const tls = etcdTls;
 export const etcdConfigFile = `${config}/etcd.conf.yml`;
 /** Beside etcd's own directory: root writes and reads it, and must not follow what pgs-etcd could put there. */
-const defragLogin = '/etc/pgs/etcd-defrag.env';
+export const etcdLogin = '/etc/pgs/etcd-defrag.env';
 
 /**
  * What a running etcd has loaded once and for all. It reads its own certificates again for every connection, so renewed
@@ -157,7 +158,7 @@ function defragmentation(etcd: FleetEtcd, secrets: FleetSecrets, host: Host): Re
     user,
     home,
     tls,
-    login: defragLogin,
+    login: etcdLogin,
     endpoint,
   });
   const timer = renderTemplate('etcd/pgs-etcd-defrag.timer.eta', {
@@ -166,7 +167,7 @@ function defragmentation(etcd: FleetEtcd, secrets: FleetSecrets, host: Host): Re
   // Generated passwords are letters and digits, so the value needs no quoting.
   const login = new Secret(`ETCDCTL_USER=${etcdRootUser}:${secrets.etcdRootPassword.reveal()}\n`);
   return [
-    file(defragLogin, '0600', login),
+    file(etcdLogin, '0600', login),
     file(`/etc/systemd/system/${defragService}`, '0644', service),
     file(`/etc/systemd/system/${defragTimer}`, '0644', timer),
   ];

@@ -11,6 +11,8 @@ for note in "$dir"/*.tenant; do
   if sh "$dir/$id"; then
     unit=pgs-chaos-undo-$id
     systemctl stop "$unit.timer" 2>/dev/null
+    # One that waits to try again; one that runs ends by itself.
+    [ "$(systemctl show --property=SubState --value "$unit.service")" != auto-restart ] || systemctl stop "$unit.service"
     systemctl disable -q "$unit.service" 2>/dev/null
     rm -f "/etc/systemd/system/$unit.service" "/etc/systemd/system/$unit.timer" "$dir/$id" "$note"
     systemctl daemon-reload

@@ -1,7 +1,7 @@
 // Faults as data: every one has a heal that undoes what it injects, touches what its scope says and nothing else, and never cuts ssh.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -9,6 +9,7 @@ import { armUndo, renderUndo, undoNow } from '../../../chaos/arm.js';
 import { faults, faultNamed } from '../../../chaos/faults/catalogue.js';
 import { judgeEffect, unreachable, type Act, type FaultPlan, type Ground } from '../../../chaos/faults/fault.js';
 import { renderCuts, seesInRing } from '../../../chaos/faults/network.js';
+import { etcdLogin } from '../../../src/etcd/desired.js';
 import { clusterOf, inventory } from '../../fixtures/fleet.js';
 
 const cluster = clusterOf();
@@ -40,8 +41,14 @@ describe.each(faults.map((f) => f.name))('%s', (name) => {
 
   test('is undone on every host on which it does something that lasts', () => {
     if (!fault.lasting) return;
-    const hosts = (acts: Act[]) => [...new Set(acts.flatMap((a) => ('host' in a ? [a.host] : [])))].sort();
-    expect(hosts(plan.heal)).toEqual(hosts(plan.inject));
+    const hosts = (acts: Act[]) => [...new Set(acts.flatMap((a) => ('host' in a ? [a.host] : [])))];
+    expect(hosts(plan.heal)).toEqual(expect.arrayContaining(hosts(plan.inject)));
+  });
+
+  test('is undone without pgs: by hosts and by the power switch, or by the end of its own sessions', () => {
+    for (const act of plan.heal) expect(['host', 'power']).toContain(act.kind);
+    if (plan.heal.length > 0 || !fault.lasting) return;
+    expect(plan.inject.map((a) => a.kind)).toEqual(['sessions']);
   });
 
   test('has arguments and no shell words, and looks for its effect on a host of the fleet', () => {
@@ -168,6 +175,68 @@ describe('what is armed', () => {
         } as Act,
       ]),
     ).toBe(0);
+  });
+});
+
+describe('what only etcd knows is undone by the hosts that can ask it', () => {
+  /** Runs the script of an act with programs that note how they were called. @param programs - name and shell script of each */
+  function run(
+    argv: string[],
+    programs: Record<string, string>,
+  ): { code: number; calls: string[]; environments: string } {
+    const folder = mkdtempSync(join(tmpdir(), 'pgs-undo-'));
+    for (const [name, text] of Object.entries(programs)) {
+      const noting = `#!/bin/sh\necho "${name} $*" >>${folder}/calls\necho "$ETCDCTL_USER" >>${folder}/logins\n${text}\n`;
+      writeFileSync(join(folder, name), noting, { mode: 0o755 });
+    }
+    writeFileSync(join(folder, 'login'), 'ETCDCTL_USER=root:secret\n');
+    const words = argv.map((word) => (word === etcdLogin ? join(folder, 'login') : word));
+    const env = { PATH: `${folder}:${process.env.PATH}` };
+    const { status } = spawnSync(words[0]!, words.slice(1), { env, encoding: 'utf8' });
+    const read = (name: string) => readFileSync(join(folder, name), 'utf8');
+    return { code: status!, calls: read('calls').trim().split('\n'), environments: read('logins') };
+  }
+
+  const alarm = (mode: 'heal' | 'effect') => {
+    const plan = planOf('etcd-no-space');
+    return mode === 'heal' ? hostActs(plan.heal)[0]!.command.argv : plan.effects[0]!.probe.argv;
+  };
+  const etcdctl = (alarms: string) => ({ etcdctl: `[ "$2" != list ] || printf '%s' '${alarms}'` });
+
+  test('the alarm is cleared from every host of etcd, whichever member has it', () => {
+    const hosts = hostActs(planOf('etcd-no-space').heal).map((a) => a.host);
+    expect(hosts).toEqual(groundOf().etcd.hosts);
+    const { code, calls, environments } = run(alarm('heal'), etcdctl('memberID:1 alarm:NOSPACE\n'));
+    expect({ code, calls }).toEqual({ code: 0, calls: ['etcdctl alarm list', 'etcdctl alarm disarm'] });
+    expect(environments).toContain('root:secret');
+    expect(alarm('heal').join(' ')).toContain('https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379');
+  });
+
+  test('nothing is cleared where there is no such alarm, or where another one would go with it', () => {
+    expect(run(alarm('heal'), etcdctl(''))).toMatchObject({ code: 0, calls: ['etcdctl alarm list'] });
+    const both = 'memberID:1 alarm:NOSPACE\nmemberID:2 alarm:CORRUPT\n';
+    expect(run(alarm('heal'), etcdctl(both))).toMatchObject({ code: 1, calls: ['etcdctl alarm list'] });
+    expect(run(alarm('effect'), etcdctl('memberID:1 alarm:NOSPACE\n'))).toMatchObject({
+      calls: ['etcdctl alarm list'],
+    });
+    expect(run(alarm('heal'), { etcdctl: 'exit 1' }).code).toBe(1);
+  });
+
+  test("an etcd that is not the fleet's is not broken at all", () => {
+    const ground = { ...groundOf(), etcd: { hosts: [], clientPort: 2379, peerPort: 2380 } };
+    expect(faultNamed('etcd-no-space').plan(ground, {}, 1000)).toEqual({ inject: [], heal: [], effects: [] });
+  });
+
+  test("failsafe mode comes back from every member's host, as the tenant's user, and again when somebody else wrote", () => {
+    const { heal } = planOf('failsafe-off');
+    expect(hostActs(heal).map((a) => a.host)).toEqual(cluster.members.map((m) => m.host.name));
+    const { argv } = hostActs(heal)[0]!.command;
+    const called = 'runuser -u pgs-acme -- patronictl -c /etc/pgs/tenants/acme/patroni.yml edit-config acme';
+    const how = '--quiet --force --set failsafe_mode=true';
+    expect(run(argv, { runuser: '' })).toMatchObject({ code: 0, calls: [`${called} ${how}`] });
+    const second = '[ "$(wc -l <"$(dirname "$0")/calls")" -gt 1 ]';
+    expect(run(argv, { runuser: second, sleep: '' })).toMatchObject({ code: 0, calls: { length: 3 } });
+    expect(run(argv, { runuser: 'exit 1', sleep: '' }).code).toBe(1);
   });
 });
 
