@@ -13,10 +13,20 @@ export interface Journal {
   close(): Promise<void>;
 }
 
+/** Lines wait for this time at the most, so that a write to the file is not a part of every write to the database; milliseconds. */
+const waitMs = 100;
+
 /** @param path - of a file that is not there yet */
 export function openJournal(path: string): Journal {
   const beganMs = performance.now();
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  let lines = '';
+  let waiting: NodeJS.Timeout | null = null;
+  const flush = () => {
+    waiting = null;
+    if (lines !== '' && !file.destroyed && !file.writableEnded) file.write(lines);
+    lines = '';
+  };
   let failure: Error | null = null;
   file.on('error', (error) => (failure ??= error));
   const at = (ms: number) => Math.round((ms - beganMs) * 10) / 10;
@@ -24,9 +34,12 @@ export function openJournal(path: string): Journal {
     now: () => at(performance.now()),
     at,
     write: (event) => {
-      if (!file.destroyed && !file.writableEnded) file.write(`${JSON.stringify(event)}\n`);
+      lines += `${JSON.stringify(event)}\n`;
+      waiting ??= setTimeout(flush, waitMs);
     },
     close: async () => {
+      if (waiting) clearTimeout(waiting);
+      flush();
       if (!file.destroyed) await new Promise<void>((resolve) => file.end(() => resolve()));
       if (failure) throw failure;
     },
