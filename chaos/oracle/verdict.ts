@@ -41,7 +41,10 @@ export interface Verdict {
   /** How many errors clients saw, by code. */
   errors: Record<string, number>;
   outages: Outages;
+  /** WAL that only an old leader had; null when there was none, or when it is not known exactly. */
   walLostBytes: number | null;
+  /** What it was at the most; null when there was none. */
+  walLostAtMostBytes: number | null;
   checks: Check[];
 }
 
@@ -53,6 +56,7 @@ export function judge(history: History): Verdict {
   const outages = measureOutages(history);
   const dual = dualWritable(history);
   const prediction = predictionFor(history);
+  const wal = walLost(history);
   const assumed = assumptions(history);
   const checks: Check[] = [
     ...assumed,
@@ -85,7 +89,8 @@ export function judge(history: History): Verdict {
     dualWritableMs: dual.totalMs,
     errors: countErrors(writes.map((w) => w.error)),
     outages,
-    walLostBytes: walLost(history),
+    walLostBytes: wal === null || wal.atMost ? null : wal.bytes,
+    walLostAtMostBytes: wal?.bytes ?? null,
     checks,
   };
 }

@@ -5,12 +5,26 @@ import { eventsOf, type History } from '../history.js';
 const local = /Local timeline=(\d+) lsn=([0-9A-F]+\/[0-9A-F]+)/;
 const diverged = /servers diverged at WAL location ([0-9A-F]+\/[0-9A-F]+) on timeline (\d+)/;
 
+export interface LostWal {
+  bytes: number;
+  /**
+   * Not the bytes but at most as many: the old leader had to recover from its crash first, which with archiving on fills its last segment up,
+   * and where its own records ended within that is nowhere to be read.
+   */
+  atMost: boolean;
+}
+
+/** Offset of the first record of a segment: a checkpoint there is all that the segment has. */
+const firstRecord = 0x28;
+/** The smallest segment; all are multiples of it. */
+const segmentMin = 2 ** 20;
+
 /** Bytes after the fork, over all members that were rewound; null when none was. */
-export function walLost(history: History): number | null {
+export function walLost(history: History): LostWal | null {
   const lines = eventsOf(history, 'log');
   const losses = history.run.members.flatMap(({ name }) => {
     const own = lines.filter((l) => l.member === name);
-    return own.flatMap((line, i) => {
+    return own.flatMap((line, i): LostWal[] => {
       const fork = diverged.exec(line.line);
       if (!fork) return [];
       const last = own
@@ -18,10 +32,14 @@ export function walLost(history: History): number | null {
         .map((l) => local.exec(l.line))
         .filter((m) => m !== null)
         .at(-1);
-      return last ? [Math.max(0, lsnBytes(last[2]!) - lsnBytes(fork[1]!))] : [];
+      if (!last) return [];
+      const end = lsnBytes(last[2]!);
+      const atMost = end % segmentMin === firstRecord;
+      return [{ bytes: Math.max(0, end - (atMost ? firstRecord : 0) - lsnBytes(fork[1]!)), atMost }];
     });
   });
-  return losses.length > 0 ? losses.reduce((a, b) => a + b, 0) : null;
+  if (losses.length === 0) return null;
+  return { bytes: losses.reduce((sum, l) => sum + l.bytes, 0), atMost: losses.some((l) => l.atMost) };
 }
 
 export function lsnBytes(lsn: string): number {

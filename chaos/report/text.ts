@@ -4,7 +4,7 @@ import type { Outage, WriteOutage } from '../oracle/outage.js';
 import type { Verdict } from '../oracle/verdict.js';
 
 export function describeVerdict(verdict: Verdict): string {
-  const { outages, checks, errors } = verdict;
+  const { outages, checks, errors, walLostAtMostBytes: most } = verdict;
   const predicted = verdict.predictedRtoMs === null ? '' : `, at most ${seconds(verdict.predictedRtoMs)} by the model`;
   const codes = Object.entries(errors).map(([code, n]) => `${n} x ${code}`);
   const wide = Math.max(0, ...outages.phases.map((p) => p.phase.length));
@@ -19,7 +19,9 @@ export function describeVerdict(verdict: Verdict): string {
     `    reconnecting      ${describeWrites(outages.each)}`,
     `  reads stopped for   ${describeOutage(outages.read)}`,
     `  ${verdict.acked} writes acknowledged, ${verdict.ackedLost ?? 'unknown how many'} lost; errors: ${codes.join(', ') || 'none'}`,
-    ...(verdict.walLostBytes === null ? [] : [`  ${verdict.walLostBytes} bytes of WAL that only an old leader had`]),
+    ...(most === null
+      ? []
+      : [`  ${verdict.walLostBytes === null ? 'at most ' : ''}${most} bytes of WAL that only an old leader had`]),
     ...checks.map((c) => `  ${{ pass: '✓', fail: '✗', unknown: '?' }[c.result]} ${c.name}: ${c.found}`),
   ].join('\n');
 }

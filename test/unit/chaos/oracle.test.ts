@@ -307,8 +307,18 @@ test('WAL that only the old leader had is counted from its log', () => {
       log('pg_rewind: servers diverged at WAL location 1/5000100 on timeline 1'),
     ]),
   );
-  expect(verdict.walLostBytes).toBe(0x80);
-  expect(judge(recorded()).walLostBytes).toBeNull();
+  expect(verdict).toMatchObject({ walLostBytes: 0x80, walLostAtMostBytes: 0x80 });
+  expect(judge(recorded())).toMatchObject({ walLostBytes: null, walLostAtMostBytes: null });
+  // The recovery from its crash had filled the segment up.
+  const filled = judge(
+    recorded((events) => [
+      ...events,
+      log('INFO: Local timeline=2 lsn=0/5000028'),
+      log('INFO:  stderr=pg_rewind: servers diverged at WAL location 0/4200038 on timeline 2'),
+    ]),
+  );
+  expect(filled).toMatchObject({ walLostBytes: null, walLostAtMostBytes: 0x5000000 - 0x4200038 });
+  expect(describeVerdict(filled)).toContain('at most 14680008 bytes of WAL');
 });
 
 test('a member that answers again after a pause is another writer only if it really takes writes', () => {
