@@ -1,6 +1,7 @@
 // Where the time of an outage went, when another member took over: detection, lease, election, promotion, proxy, client. From what the
 // components logged, the leader's key in the DCS and the probes of the members' own ports, whichever shows a step first.
 
+import type { Prediction } from '../../src/topology/rto.js';
 import { eventsOf, type History, type LogEvent } from '../history.js';
 import { markOf, type Mark } from './log-lines.js';
 
@@ -25,6 +26,33 @@ export interface Phase {
   source: 'run' | 'log' | 'key' | 'probe' | 'client';
   /** The same for people. */
   shownBy: string;
+  /** What the model gives it at the most; null where it gives nothing, as for noticing while a lease runs out anyway. */
+  predictedMs: number | null;
+}
+
+/** Phases of the RTO model (`src/topology/rto.ts`) and the part of an outage in which each lies. */
+export const partsOfModel: Record<string, PhaseName> = {
+  'Patroni notices': 'detection',
+  'poolers pause': 'detection',
+  'leader releases its key': 'lease',
+  'recovery in place or release': 'lease',
+  'leader stops and releases its key': 'lease',
+  'etcd elects a leader': 'lease',
+  "the leader's lease runs out": 'lease',
+  'etcd removes the key': 'lease',
+  'replicas agree on a leader': 'election',
+  promotion: 'promotion',
+  'HAProxy notices the new leader': 'proxy',
+  'poolers resume': 'client',
+};
+
+/** The same phases, each with what the model says of its parts. */
+export function comparePhases(phases: Phase[], prediction: Prediction | null): Phase[] {
+  return phases.map((phase) => {
+    const own =
+      prediction?.phases.filter((p) => phase.phase.split(' and ').includes(partsOfModel[p.phase] ?? '')) ?? [];
+    return { ...phase, predictedMs: own.length === 0 ? null : own.reduce((sum, p) => sum + p.maxMs, 0) };
+  });
 }
 
 interface Sign {
@@ -122,7 +150,8 @@ function follow(signs: [PhaseName, Sign | null][], fromMs: number, toMs: number)
     if (!sign) continue;
     const end = Math.max(at, Math.min(sign.atMs, toMs));
     const ms = Math.round(end) - Math.round(at);
-    phases.push({ phase: names.join(' and '), begins: names[0]!, ms, source: sign.source, shownBy: sign.shownBy });
+    const { source, shownBy } = sign;
+    phases.push({ phase: names.join(' and '), begins: names[0]!, ms, source, shownBy, predictedMs: null });
     at = end;
     names = [];
   }

@@ -7,6 +7,7 @@ import { assumptions } from './assumptions.js';
 import { checkConvergence, checkFailover, checkTimelines } from './cluster.js';
 import { checkDuplicates, checkLost, checkOrder, checkRisen, judgeRows } from './ledger.js';
 import { measureOutages, type Outages } from './outage.js';
+import { comparePhases } from './phases.js';
 import { checkReads } from './reads.js';
 import { checkEveryClient, checkRto, predictionFor } from './rto.js';
 import { walLost } from './wal.js';
@@ -53,9 +54,10 @@ export function judge(history: History): Verdict {
   const { expect } = run.scenario;
   const writes = eventsOf(history, 'write');
   const rows = judgeRows(history);
-  const outages = measureOutages(history);
   const dual = dualWritable(history);
   const prediction = predictionFor(history);
+  const measured = measureOutages(history);
+  const outages = { ...measured, phases: comparePhases(measured.phases, prediction) };
   const wal = walLost(history);
   const assumed = assumptions(history);
   const checks: Check[] = [

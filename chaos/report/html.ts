@@ -107,7 +107,7 @@ function phases({ outages }: Verdict): string {
   if (outages.phases.length === 0) return '';
   const rows = outages.phases.map(
     (phase) =>
-      `<tr><td><span class="key"><i class="${phaseClass(phase)}"></i>${escapeHtml(phase.phase)}</span></td><td class="number"><b>${seconds(phase.ms)}</b></td><td class="sub">${phase.source}</td><td class="sub">until ${escapeHtml(phase.shownBy)}</td></tr>`,
+      `<tr><td><span class="key"><i class="${phaseClass(phase)}"></i>${escapeHtml(phase.phase)}</span></td><td class="number"><b>${seconds(phase.ms)}</b></td><td class="number sub">${phase.predictedMs === null ? '' : `≤ ${seconds(phase.predictedMs)}`}</td><td class="sub">${phase.source}</td><td class="sub">until ${escapeHtml(phase.shownBy)}</td></tr>`,
   );
   return `<table class="phases">${rows.join('\n')}</table>`;
 }

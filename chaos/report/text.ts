@@ -8,9 +8,10 @@ export function describeVerdict(verdict: Verdict): string {
   const predicted = verdict.predictedRtoMs === null ? '' : `, at most ${seconds(verdict.predictedRtoMs)} by the model`;
   const codes = Object.entries(errors).map(([code, n]) => `${n} x ${code}`);
   const wide = Math.max(0, ...outages.phases.map((p) => p.phase.length));
-  const phases = outages.phases.map(
-    (p) => `    ${p.phase.padEnd(wide)}  ${seconds(p.ms).padStart(7)}  until ${p.shownBy}`,
-  );
+  const phases = outages.phases.map((p) => {
+    const model = p.predictedMs === null ? '' : `at most ${seconds(p.predictedMs)}`;
+    return `    ${p.phase.padEnd(wide)}  ${seconds(p.ms).padStart(7)}  ${model.padEnd(15)}  until ${p.shownBy}`;
+  });
   return [
     `${verdict.verdict.toUpperCase()}  ${verdict.scenario} on ${verdict.tenant} (${verdict.id})`,
     `  writes stopped for ${verdict.rtoMs === null ? 'good' : seconds(verdict.rtoMs)}${predicted}`,

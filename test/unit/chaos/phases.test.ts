@@ -5,7 +5,12 @@ import { describe, expect, test } from 'vitest';
 import { askForLogs, onRunClock, parseLogs, stampOf } from '../../../chaos/component-logs.js';
 import type { Event, History, LogEvent } from '../../../chaos/history.js';
 import { componentOf, isTelling, markOf } from '../../../chaos/oracle/log-lines.js';
-import { phasesOf } from '../../../chaos/oracle/phases.js';
+import { comparePhases, partsOfModel, phasesOf, type Phase } from '../../../chaos/oracle/phases.js';
+import { desiredDcsSettings } from '../../../src/patroni/desired.js';
+import { liveTiming } from '../../../src/topology/live-timing.js';
+import { predictOutages } from '../../../src/topology/rto.js';
+import type { TenantRecord } from '../../../src/topology/tenant.js';
+import { clusterOf, recordOf } from '../../fixtures/fleet.js';
 import { recorded } from './history-builder.js';
 
 type Change = 'host-loss' | 'crash' | 'switchover' | 'cut-off';
@@ -173,6 +178,36 @@ describe('where lines are missing', () => {
   test('a run of before components were recorded is split as it was then', () => {
     const old: Event[] = linesOf('host-loss').map(({ type, atMs, member, line }) => ({ type, atMs, member, line }));
     expect(shown(old)).toEqual(shown([]));
+  });
+});
+
+describe('beside the model', () => {
+  const timing = (change: Partial<TenantRecord['spec']>) =>
+    liveTiming({
+      rto: 'fast',
+      patroni: desiredDcsSettings(clusterOf(recordOf('bench', { rto: 'fast', ...change }))),
+      etcd: 'heartbeat-interval: 100\nelection-timeout: 1000\n',
+      haproxy: '  default-server inter 500ms fastinter 250ms downinter 250ms rise 1 fall 2\n',
+    });
+  const predictions = [{}, { rpoBytes: 1_048_576 }].flatMap((change) => predictOutages(timing(change)));
+
+  test('every phase of the model lies in one of the outage, so that nothing of its sum is left out', () => {
+    for (const prediction of predictions) {
+      const names = prediction.phases.map((p) => p.phase);
+      expect(names.filter((name) => partsOfModel[name] === undefined)).toEqual([]);
+    }
+  });
+
+  test('each phase has what the model gives it; one that stands for two has both', () => {
+    const loss = predictions.find((p) => p.failure === 'host-loss')!;
+    const compared = (logs: Event[]) =>
+      comparePhases(phasesOf(historyOf(logs, hostLoss), { fromMs: 23_350, toMs: 46_700 }), loss);
+    const sum = (phases: Phase[]) => phases.reduce((ms, p) => ms + (p.predictedMs ?? 0), 0);
+    expect(compared(linesOf('host-loss')).map((p) => p.predictedMs !== null)).toEqual([
+      ...[false, false, true, true, true, true, false],
+    ]);
+    expect(sum(compared(linesOf('host-loss')))).toBe(loss.maxMs);
+    expect(sum(compared([]))).toBe(loss.maxMs);
   });
 });
 
