@@ -162,8 +162,12 @@ function earliest(signs: Sign[]): Sign | null {
   return signs.reduce<Sign | null>((first, sign) => (first === null || sign.atMs < first.atMs ? sign : first), null);
 }
 
-/** Without the stamp of the line, which the run's clock replaces. */
+/** Without the stamp of the line, which the run's clock replaces, and without what a step needs no showing of: JSON, counts. */
 function signOf({ atMs, member, component, line }: LogEvent): Sign {
   const said = line.replace(/^(\d{4}-\S+ \S+ ([A-Z]\S* \[\d+\] )?|\[[A-Z]+\] +\(\d+\) : )/, '');
-  return { atMs, source: 'log', shownBy: `${component} of ${member}: ${said.slice(0, 100)}` };
+  return {
+    atMs,
+    source: 'log',
+    shownBy: `${component} of ${member}: ${said.split(/: \{|, check duration/)[0]!.slice(0, 100)}`,
+  };
 }
