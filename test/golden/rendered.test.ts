@@ -56,7 +56,10 @@ const patroni = desiredPatroni(
   patroniWatchdog(cluster, cluster.members[0]!),
 );
 const poolers = desiredPgbouncer(cluster, cluster.members[0]!, fakeSecrets());
-const routing = [...desiredHaproxy(cluster.entries[0]!), ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets())];
+const routing = [
+  ...desiredHaproxy(cluster.entries[0]!),
+  ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets()),
+];
 
 const fencedOn = (fencing: 'shared' | 'device') => {
   const fenced = clusterOf(recordOf('acme', { watchdog: 'required', pool: 'off' }));
