@@ -15,7 +15,9 @@ import { openInventory } from '../fleet.js';
 /** `-o json`: a `Verdict`; without a run the list of ids */
 export async function check(run: string | undefined, command: Command): Promise<void> {
   const terminal = terminalOf(command);
-  const { stateDir } = await openInventory(command.optsWithGlobals<Globals>());
+  // A folder is judged wherever it is; only names need a fleet.
+  const isFolder = run?.includes('/') ?? false;
+  const stateDir = isFolder ? '' : (await openInventory(command.optsWithGlobals<Globals>())).stateDir;
   if (run === undefined) {
     const runs = await listRuns(stateDir);
     return terminal.result(runs, () => runs.join('\n') || 'no run is stored');
