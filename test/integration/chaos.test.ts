@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Verdict } from '../../chaos/oracle/verdict.js';
-import { addresses, destroyQuietly, environment, onOk, pgs, pgsOk, root, until, untilHealthy } from './machines.js';
+import { destroyQuietly, environment, leftOfDrills, pgs, pgsOk, root, until, untilHealthy } from './machines.js';
 
 const tenant = 'drilled';
 const folder = mkdtempSync(join(tmpdir(), 'pgs-drills-'));
@@ -32,14 +32,6 @@ afterAll(async () => {
   await destroyQuietly(tenant);
 });
 
-/** What of drills is on the machines: rules, undos, units. */
-async function left(): Promise<string> {
-  const look =
-    'nft list tables | grep pgs_chaos; ls /var/lib/pgs-chaos 2>/dev/null; ls /etc/systemd/system | grep pgs-chaos; ps -eo state,args | grep "^T .*patroni"; true';
-  const found = await Promise.all(Object.keys(addresses()).map((host) => onOk(host, look)));
-  return found.join('').trim();
-}
-
 test.each([
   'postmaster-killed',
   'patroni-killed',
@@ -56,7 +48,7 @@ test.each([
   expect(ran.code).toBe(0);
   const again = JSON.parse(await pgsOk(['chaos', 'check', verdict.id, '-o', 'json'])) as Verdict;
   expect(again).toEqual(Object.fromEntries(Object.entries(verdict).filter(([key]) => key !== 'folder')));
-  expect(await left()).toBe('');
+  expect(await leftOfDrills()).toBe('');
 });
 
 /** A run of cut.yaml, and its end; `at` is called when the fault is in. */
@@ -77,15 +69,15 @@ async function cutAndThen(at: (pid: number) => void): Promise<number | null> {
 test('Ctrl-C heals, and the verdict is unknown', async () => {
   await untilHealthy(tenant);
   expect(await cutAndThen((pid) => process.kill(pid, 'SIGINT'))).toBe(4);
-  expect(await left()).toBe('');
+  expect(await leftOfDrills()).toBe('');
 });
 
 test('a pgs that is killed leaves nothing behind: the hosts undo it by themselves', async () => {
   await untilHealthy(tenant);
   expect(await cutAndThen((pid) => process.kill(pid, 'SIGKILL'))).toBeNull();
-  expect(await left()).toContain('pgs_chaos');
+  expect(await leftOfDrills()).toContain('pgs_chaos');
   // 8 s that it lasts, and half a minute; what is promised is two minutes.
-  await until('nothing is left', async () => (await left()) === '', 120_000);
+  await until('nothing is left', async () => (await leftOfDrills()) === '', 120_000);
   await untilHealthy(tenant);
   expect(await pgsOk(['chaos', 'heal', tenant])).not.toContain('undone');
   // Its lock and its tables are in nobody's way.
@@ -96,7 +88,7 @@ test('heal takes away at once what a killed pgs left', async () => {
   await untilHealthy(tenant);
   await cutAndThen((pid) => process.kill(pid, 'SIGKILL'));
   expect(await pgsOk(['chaos', 'heal', tenant])).toContain('undone');
-  expect(await left()).toBe('');
+  expect(await leftOfDrills()).toBe('');
 });
 
 test('a second drill in the fleet is refused while one runs', async () => {

@@ -193,3 +193,11 @@ export function addresses(): Record<string, string> {
 export async function destroyQuietly(tenant: string): Promise<void> {
   await pgs(['cluster', 'destroy', tenant, '--purge-data', '--yes']);
 }
+
+/** What of drills is on the machines: rules, undos, units, a stopped Patroni. */
+export async function leftOfDrills(): Promise<string> {
+  const look =
+    'nft list tables | grep pgs_chaos; ls /var/lib/pgs-chaos 2>/dev/null; ls /etc/systemd/system | grep pgs-chaos; ps -eo state,args | grep "^T .*patroni"; true';
+  const found = await Promise.all(Object.keys(addresses()).map((host) => onOk(host, look)));
+  return found.join('').trim();
+}
