@@ -1,7 +1,7 @@
 // The undo of a fault as something that a host does by itself: armed before the fault, done after a time or at the next boot.
 
-import { quote } from 'shell-quote';
 import type { Command } from '../src/host/command.js';
+import { shellLine } from '../src/host/shell-words.js';
 import { readTemplate } from '../src/host/template.js';
 import type { Act } from './faults/fault.js';
 import { reveal } from '../src/secrets/secret.js';
@@ -38,7 +38,8 @@ export function renderUndo(heal: Act[]): string {
   const lines = heal.flatMap((act) => {
     if (act.kind !== 'host') return [];
     const { argv, stdin } = act.command;
-    const command = stdin === undefined ? quote(argv) : `${quote(['printf', '%s', reveal(stdin)])} | ${quote(argv)}`;
+    const command =
+      stdin === undefined ? shellLine(argv) : `${shellLine(['printf', '%s', reveal(stdin)])} | ${shellLine(argv)}`;
     const fine = act.fine ?? [0];
     return [command, `case $? in ${fine.join('|')}) ;; *) failed=1 ;; esac`];
   });

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgsError } from '../src/errors.js';
+import type { Command } from '../src/host/command.js';
 import { quorumOf, type MemberStatus } from '../src/etcd/facts.js';
 import type { OpenCluster } from '../src/reconcile/cluster.js';
 import { gatherStatus } from '../src/reconcile/gather-status.js';
@@ -113,14 +114,21 @@ async function byHost<T>(hosts: string[], ask: (host: string) => Promise<T>): Pr
   return Object.fromEntries(await Promise.all(hosts.map(async (h) => [h, await ask(h)] as const)));
 }
 
+/** Prints what the host has of what scenarios need, one a line. */
+export const lookForNeeds: Command = {
+  argv: [
+    'sh',
+    '-c',
+    'systemd-detect-virt --container -q || echo own-kernel; tc qdisc add dev lo root netem delay 1us 2>/dev/null && { echo netem; tc qdisc del dev lo root; }; echo tmpfs',
+  ],
+  timeoutMs: 10_000,
+};
+
 /** What all hosts have. */
 async function gatherNeeds(session: Session, hosts: string[]): Promise<Need[]> {
-  const script =
-    'systemd-detect-virt --container -q || echo own-kernel; tc qdisc add dev lo root netem delay 1us 2>/dev/null && { echo netem; tc qdisc del dev lo root; }; echo tmpfs';
-  const seen = await byHost(hosts, async (host) => {
-    const { stdout } = await session.hosts.get(host).run({ argv: ['sh', '-c', script], timeoutMs: 10_000 });
-    return stdout.split('\n');
-  });
+  const seen = await byHost(hosts, async (host) =>
+    (await session.hosts.get(host).run(lookForNeeds)).stdout.split('\n'),
+  );
   const all: Need[] = ['own-kernel', 'netem', 'tmpfs'];
   return all.filter((need) => Object.values(seen).every((lines) => lines.includes(need)));
 }

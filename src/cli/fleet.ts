@@ -9,6 +9,7 @@ export interface OpenedFleet {
   inventory: Inventory;
   fleetKey: FleetKey;
   fleetSecrets: FleetSecrets;
+  rights: 'operator';
 }
 
 export interface FleetGlobals {
@@ -32,7 +33,7 @@ export async function openFleet(globals: FleetGlobals): Promise<OpenedFleet> {
   if (changed) {
     createTerminal(globals.output ?? 'text').progress(`made certificates for the hosts of fleet ${inventory.fleet}`);
   }
-  return { inventory, fleetKey, fleetSecrets: secrets };
+  return { inventory, fleetKey, fleetSecrets: secrets, rights: 'operator' };
 }
 
 /** Only pgs.yaml, for commands that need no secrets (`pgs host trust`, `pgs host check`). */

@@ -1,15 +1,15 @@
-// The daemon as a service runs as a user of its own, who can read none of the operator's files. systemd hands it what it needs as
-// credentials; here they take the places of the files.
+// The daemon as a service runs as a user of its own, who can read none of the operator's files. systemd hands it the rights that it was
+// granted (`grant.ts`) as credentials; here they take the places of the operator's.
 
-import { copyFile, chmod, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { PgsError } from '../errors.js';
 import type { ExternalEtcd, Inventory } from '../inventory/inventory.js';
 import { parseInventory } from '../inventory/parse.js';
 import type { OpenFleet } from '../reconcile/session.js';
 import { fleetKeyPath, loadFleetKey } from '../secrets/fleet-key.js';
-import { fleetSecretsPath, loadFleetSecrets } from '../secrets/fleet-secrets.js';
+import { fleetSecretsPath, readFleetSecrets } from '../secrets/fleet-secrets.js';
+import { daemonDirectory, daemonSshKeyPath } from './granted-files.js';
 
 export interface Credential {
   /** Name of the file in $CREDENTIALS_DIRECTORY. */
@@ -33,22 +33,16 @@ const external = {
   passwordPath: 'etcd-password',
 } as const;
 
-/** Everything that a daemon of this fleet reads. @throws PgsError `configuration` where ssh asks an agent, which a service has not */
+/** Everything that a daemon of this fleet reads. Nothing of it need exist yet. */
 export function credentialsOf(inventory: Inventory): Credential[] {
   const { path, stateDir, ssh, etcd, notify } = inventory;
-  if (ssh.keyPath === null) {
-    throw new PgsError('configuration', {
-      doing: 'making the unit of the daemon',
-      found: 'ssh has no key in pgs.yaml, and a service has no agent to ask',
-      hint: 'Make a key without a passphrase for the daemon, let the hosts accept it, and name it in pgs.yaml: ssh: { key: … }.',
-    });
-  }
+  const granted = daemonDirectory(stateDir);
   const own: Credential[] = [
     { name: names.inventory, path },
-    { name: names.key, path: fleetKeyPath(stateDir) },
-    { name: names.secrets, path: fleetSecretsPath(stateDir) },
+    { name: names.key, path: fleetKeyPath(granted) },
+    { name: names.secrets, path: fleetSecretsPath(granted) },
     { name: names.knownHosts, path: ssh.knownHostsPath },
-    { name: names.ssh, path: ssh.keyPath },
+    { name: names.ssh, path: daemonSshKeyPath(stateDir) },
   ];
   if (notify.webhookPath !== null) own.push({ name: names.webhook, path: notify.webhookPath });
   if (etcd.kind === 'external') own.push(...ofEtcd(etcd));
@@ -101,10 +95,5 @@ export async function openWithCredentials(
   const inventory = withCredentials(parseInventory(text, path), directory, stateDir);
   // systemd gives the service's user access by an ACL, whose mask shows as the group's right to read.
   const fleetKey = await loadFleetKey(directory, 0o037);
-  // A copy: certificates that end soon are renewed in it. It is sealed with the key, which stays where it is.
-  const sealed = fleetSecretsPath(stateDir);
-  await copyFile(join(directory, names.secrets), sealed);
-  await chmod(sealed, 0o600);
-  const { secrets } = await loadFleetSecrets(inventory, fleetKey);
-  return { inventory, fleetKey, fleetSecrets: secrets };
+  return { inventory, fleetKey, fleetSecrets: await readFleetSecrets(directory, fleetKey), rights: 'daemon' };
 }

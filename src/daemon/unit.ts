@@ -10,7 +10,7 @@ export function unitName(inventory: Pick<Inventory, 'fleet'>): string {
   return `pgs-daemon-${inventory.fleet}.service`;
 }
 
-/** @throws PgsError `configuration` for paths that a unit cannot hold, and as `credentialsOf` */
+/** @throws PgsError `configuration` for paths that a unit cannot hold */
 export function renderUnit(inventory: Inventory, powerCommand: string | null, node = process.execPath): string {
   const program = join(dirname(templatesDir()), 'bin/pgs.mjs');
   const power = powerCommand === null ? [] : ['--power-command', powerCommand];

@@ -16,6 +16,12 @@ export const drillKeys = {
   run: (tenant: string, id: string) => `${root}runs/${tenant}/${id}`,
   allRuns: `${root}runs/`,
   incident: `${root}incident`,
+  /** The daemon's own key, sealed with the fleet key. */
+  daemonKey: `${root}daemon-key`,
+  /** What the daemon may know of a tenant's secrets, sealed with its own key. */
+  allSecrets: `${root}secrets/`,
+  secrets: (tenant: string) => `${root}secrets/${tenant}`,
+  everything: root,
 };
 
 /**
@@ -100,6 +106,7 @@ export class DrillStore {
   async forget(tenant: string): Promise<void> {
     await this.#dcs.deletePrefix(`${drillKeys.schedules}${tenant}/`);
     await this.#dcs.deletePrefix(drillKeys.runs(tenant));
+    await this.#dcs.delete(drillKeys.secrets(tenant));
   }
 
   /** Of one tenant, or of all, the oldest first. */

@@ -35,8 +35,8 @@ export async function dcsAccess(inventory: Inventory, secrets: FleetSecrets): Pr
     endpoints: fleetEndpoints(inventory, etcd),
     caPem: secrets.etcdClientCa.certPem,
     client: secrets.operatorEtcdClient,
-    user: etcdRootUser,
-    password: secrets.etcdRootPassword,
+    user: secrets.etcdLogin?.user ?? etcdRootUser,
+    password: secrets.etcdLogin?.password ?? secrets.etcdRootPassword,
   };
 }
 

@@ -1,12 +1,12 @@
 // Runs commands as root on hosts over ssh: one connection a host, opened when first needed and shared by all.
 
 import pLimit from 'p-limit';
-import { quote } from 'shell-quote';
 import type { Client, ClientChannel } from 'ssh2';
 import { PgsError, toPgsError } from '../errors.js';
 import type { Host, Inventory, SshSettings } from '../inventory/inventory.js';
 import { reveal } from '../secrets/secret.js';
 import type { Command, CommandResult, HostAccess } from './command.js';
+import { shellLine } from './shell-words.js';
 import { openConnection } from './ssh-connect.js';
 
 /** sshd allows ten sessions a connection (MaxSessions); the operator's own multiplexed logins may take some. */
@@ -233,8 +233,8 @@ interface Started {
 }
 
 /** The command in words of a shell; its time limit holds on the host even if this side is gone. */
-function commandLine(user: string, argv: string[], timeoutMs: number | null): string {
-  return quote([
+export function commandLine(user: string, argv: string[], timeoutMs: number | null): string {
+  return shellLine([
     ...(user === 'root' ? [] : ['sudo', '-n', '--']),
     ...(timeoutMs === null ? [] : ['timeout', '-k', '5', String(timeoutMs / 1000)]),
     // Messages that pgs reads or shows must not depend on the login's language.

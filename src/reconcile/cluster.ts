@@ -16,6 +16,7 @@ import {
   ensureTenantSecrets,
   sealTenantSecrets,
   unsealTenantSecrets,
+  type StoredTenantSecrets,
   type TenantSecrets,
 } from '../secrets/tenant-secrets.js';
 import type { TenantLock } from '../state/lock.js';
@@ -57,15 +58,29 @@ export async function assembleCluster(
   const cluster = layOutCluster(record, inventory);
   const known = sealed === null ? null : unsealTenantSecrets(fleetKey, tenant, sealed);
   const hosts = cluster.members.map((m) => m.host);
-  const secrets = await ensureTenantSecrets(tenant, hosts, inventory, fleetSecrets, known, new Date());
+  const secrets =
+    session.rights === 'daemon'
+      ? givenSecrets(tenant, known)
+      : await ensureTenantSecrets(tenant, hosts, inventory, fleetSecrets, known, new Date());
   return {
     record,
     cluster,
     secrets,
-    secretsChanged: secrets !== known,
+    secretsChanged: session.rights === 'operator' && secrets !== known,
     dcs: await dcsEndpoints(session),
     patroni: session.patroni(cluster, secrets),
   };
+}
+
+/** A daemon completes nothing: it has what it was given. */
+function givenSecrets(tenant: string, known: StoredTenantSecrets | null): TenantSecrets {
+  const { pooler } = known ?? {};
+  if (known && pooler) return { ...known, pooler };
+  throw new PgsError('configuration', {
+    doing: `opening the secrets of ${tenant}`,
+    found: 'the daemon was given none of this tenant',
+    hint: 'Run `pgs daemon grant` where the fleet key is: it gives those of all tenants that have a schedule.',
+  });
 }
 
 /** Opens a tenant for `work`, and closes it whatever comes of that. @throws PgsError as `openCluster` */

@@ -2,25 +2,28 @@
 
 import { showStat } from '../../haproxy/commands.js';
 import { parseRoutes, type Routes } from '../../haproxy/facts.js';
+import { readTenantKeys } from '../etcd/tenants.js';
 import { DrillStore } from '../drills/store.js';
 import { judgeCertificates } from './certificates.js';
 import { planOf } from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { gatherFencing } from './fencing.js';
+import type { ClusterFacts } from './plan-cluster.js';
 import { gatherHeld, warnOfHeld } from './poolers.js';
 import type { Session } from './session.js';
+import type { Plan } from './step.js';
 import { judgeCluster, type ClusterStatus } from './status.js';
 
 export async function gatherStatus(session: Session, tenant: string): Promise<ClusterStatus> {
   return withCluster(session, tenant, async (open) => {
     const [facts, routes, fencing, held, drills] = await Promise.all([
-      gatherCluster(session, open),
+      session.rights === 'operator' ? gatherCluster(session, open) : gatherMembers(session, open),
       gatherRoutes(session, open),
       gatherFencing(session, open),
       gatherHeld(session, open.cluster),
       session.dcs().then((dcs) => new DrillStore(dcs).unacknowledged(tenant).catch(() => null)),
     ]);
-    const plan = planOf(open, facts);
+    const plan = facts.hosts ? planOf(open, facts) : notCompared(tenant);
     const warnings = [...warnOfHeld(open.cluster, held), ...judgeCertificates(open, session.fleetSecrets, new Date())];
     return judgeCluster({
       cluster: open.cluster,
@@ -34,6 +37,22 @@ export async function gatherStatus(session: Session, tenant: string): Promise<Cl
       drills,
     });
   });
+}
+
+/** What a daemon sees of a cluster: its members and their settings. It may not know what has to be in the files. */
+async function gatherMembers(session: Session, { cluster, patroni }: OpenCluster): Promise<MemberFacts> {
+  const [members, keys] = await Promise.all([
+    patroni.gather(),
+    session.dcs().then((dcs) => readTenantKeys(dcs, cluster.tenant)),
+  ]);
+  return { patroni: members, settings: keys.settings };
+}
+
+type MemberFacts = Pick<ClusterFacts, 'patroni' | 'settings'> & { hosts?: never };
+
+function notCompared(tenant: string): Plan {
+  const warnings = ['what differs from the spec was not looked at'];
+  return { subject: `cluster ${tenant}`, steps: [], warnings };
 }
 
 async function gatherRoutes(session: Session, { cluster }: OpenCluster): Promise<Record<string, Routes | null>> {

@@ -116,7 +116,8 @@ async function weakCommits(session: Session, { cluster, patroni }: OpenCluster):
     }));
 }
 
-const overridesQuery = `SELECT json_build_object('role', r.rolname, 'database', d.datname, 'level', split_part(s, '=', 2))
+/** SQL: who overrides synchronous_commit, a JSON object each line. */
+export const overridesQuery = `SELECT json_build_object('role', r.rolname, 'database', d.datname, 'level', split_part(s, '=', 2))
   FROM pg_db_role_setting c CROSS JOIN unnest(c.setconfig) s
   LEFT JOIN pg_roles r ON r.oid = c.setrole LEFT JOIN pg_database d ON d.oid = c.setdatabase
   WHERE s LIKE 'synchronous_commit=%'`;

@@ -9,12 +9,15 @@ import { openHosts, type HostPool } from '../host/ssh-host.js';
 import { connectPatroni } from '../patroni/client.js';
 import { proveServices } from '../postgres/proof.js';
 import { startWriteProbe } from '../postgres/write-probe.js';
-import { StateStore } from '../state/store.js';
+import { drillKeys } from '../drills/store.js';
+import { stateKeys, StateStore } from '../state/store.js';
 
 export interface OpenFleet {
   inventory: Inventory;
   fleetKey: FleetKey;
   fleetSecrets: FleetSecrets;
+  /** `daemon`: what it may not know is withheld, and it compares no cluster with its spec. */
+  rights: 'operator' | 'daemon';
 }
 
 export interface Session extends OpenFleet {
@@ -30,6 +33,9 @@ export interface Session extends OpenFleet {
   close(): Promise<void>;
 }
 
+/** Where a tenant's secrets are that the fleet key of the session opens. */
+const secretsKeys = { operator: stateKeys.secrets, daemon: drillKeys.secrets };
+
 export function openSession(fleet: OpenFleet): Session {
   const hosts = openHosts(fleet.inventory);
   let dcs: Promise<Dcs> | null = null;
@@ -41,7 +47,7 @@ export function openSession(fleet: OpenFleet): Session {
     prove: proveServices,
     probe: startWriteProbe,
     dcs: connect,
-    store: async () => new StateStore(await connect()),
+    store: async () => new StateStore(await connect(), secretsKeys[fleet.rights]),
     close: async () => {
       await hosts.close();
       const open = await dcs?.catch(() => null);

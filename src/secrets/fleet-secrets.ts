@@ -12,7 +12,7 @@ import type { FleetKey } from './fleet-key.js';
 import { generatePassword } from './password.js';
 import { keepOrIssue } from './renewal.js';
 import { seal, unseal } from './seal.js';
-import { authorityShape, decodeSecrets, encodeSecrets, issuedShape, secretText } from './shape.js';
+import { authorityShape, credentialShape, decodeSecrets, encodeSecrets, issuedShape, secretText } from './shape.js';
 
 const fleetSecretsShape = z.strictObject({
   /** Random; etcd's `initial-cluster-token`, so that members of two fleets never join each other. */
@@ -26,6 +26,8 @@ const fleetSecretsShape = z.strictObject({
   hosts: z.record(z.string(), z.strictObject({ etcdServer: issuedShape, etcdPeer: issuedShape })),
   /** No CN. */
   operatorEtcdClient: issuedShape,
+  /** A login of its own, where these are the secrets of a daemon; otherwise it is root's. */
+  etcdLogin: credentialShape.optional(),
 });
 
 export type FleetSecrets = z.output<typeof fleetSecretsShape>;
@@ -56,10 +58,26 @@ export async function ensureFleetSecrets(
     const current = await readSealed(path, key);
     const secrets = await completeFleetSecrets(current, fleet, now);
     if (secrets === current) return { secrets, changed: false };
-    const sealed = seal(key, encodeSecrets(fleetSecretsShape, secrets), context);
-    await writeFileAtomically(path, `${JSON.stringify({ version: 1, sealed }, null, 2)}\n`, 0o600);
+    await writeFleetSecrets(fleet.stateDir, key, secrets);
     return { secrets, changed: true };
   });
+}
+
+/** Seals them into the directory as they are. */
+export async function writeFleetSecrets(stateDir: string, key: FleetKey, secrets: FleetSecrets): Promise<void> {
+  const sealed = seal(key, encodeSecrets(fleetSecretsShape, secrets), context);
+  await writeFileAtomically(fleetSecretsPath(stateDir), `${JSON.stringify({ version: 1, sealed }, null, 2)}\n`, 0o600);
+}
+
+/**
+ * What is there, with nothing made or renewed: a daemon has no CA's key.
+ * @throws PgsError `configuration` when there is nothing, or the key does not open it
+ */
+export async function readFleetSecrets(stateDir: string, key: FleetKey): Promise<FleetSecrets> {
+  const path = fleetSecretsPath(stateDir);
+  const found = await readSealed(path, key);
+  if (found) return found;
+  throw new PgsError('configuration', { doing: 'reading the fleet secrets', found: `${path} does not exist` });
 }
 
 /**

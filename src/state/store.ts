@@ -42,9 +42,12 @@ const attemptsMax = 40;
 
 export class StateStore {
   readonly #dcs: Dcs;
+  readonly #secretsKey: (tenant: string) => string;
 
-  constructor(dcs: Dcs) {
+  /** @param secretsKey - where a tenant's secrets are read */
+  constructor(dcs: Dcs, secretsKey = stateKeys.secrets) {
     this.#dcs = dcs;
+    this.#secretsKey = secretsKey;
   }
 
   /** All tenants, retired ones too, in the order of their names. @throws PgsError `unfit` for a record of a newer pgs */
@@ -56,7 +59,7 @@ export class StateStore {
   async getTenant(tenant: string): Promise<StoredTenant | null> {
     const [kv, secrets] = await Promise.all([
       this.#dcs.get(stateKeys.tenant(tenant)),
-      this.#dcs.get(stateKeys.secrets(tenant)),
+      this.#dcs.get(this.#secretsKey(tenant)),
     ]);
     return kv ? storedTenant(kv, secrets) : null;
   }

@@ -142,6 +142,7 @@ export class SimulatedFleet {
       inventory: this.inventory,
       fleetKey,
       fleetSecrets,
+      rights: 'operator',
       hosts: { get: (name) => access(this.hosts.get(name)!), close: () => Promise.resolve() } as HostPool,
       patroni: (cluster, secrets) => this.patroni.connect(cluster, secrets, enter),
       prove: async (cluster, secrets) => {

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { parseAt, parseZone } from '../../drills/parse.js';
 import type { Schedule } from '../../drills/schedule.js';
+import { giveTenant } from '../../drills/daemon-secrets.js';
 import { DrillStore } from '../../drills/store.js';
 import { exitCodePlanHasChanges, PgsError } from '../../errors.js';
 import { undoAfterMs } from '../../pgbouncer/pause.js';
@@ -82,7 +83,9 @@ async function later(given: string | undefined, at: string, options: SwitchoverF
       createdAt: now.toISOString(),
       handledUntil: now.toISOString(),
     };
-    await new DrillStore(await session.dcs()).putSchedule(schedule);
+    const dcs = await session.dcs();
+    await giveTenant(dcs, session.fleetKey, tenant);
+    await new DrillStore(dcs).putSchedule(schedule);
     await terminal.result(
       schedule,
       () => `${tenant} switches over to ${options.to ?? 'any'} at ${'at' in when ? when.at : ''}, by \`pgs daemon\``,

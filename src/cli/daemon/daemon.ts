@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { credentialPlaces, openWithCredentials } from '../../daemon/credentials.js';
 import { runDaemon } from '../../daemon/daemon.js';
+import { grantDaemon } from '../../daemon/grant.js';
 import { liveWorld } from '../../daemon/live-world.js';
 import { refuseOwnHost } from '../../daemon/own-host.js';
 import { renderUnit, unitName } from '../../daemon/unit.js';
@@ -13,7 +14,7 @@ import { findInventoryPath } from '../../inventory/load.js';
 import { writeFileAtomically } from '../../operator-files.js';
 import { runLocalChecked } from '../../sandbox/local.js';
 import type { DaemonFlags } from '../commands/daemon.js';
-import { terminalOf, type Globals } from '../context.js';
+import { terminalOf, withHosts, type Globals } from '../context.js';
 import { openFleet, openInventory } from '../fleet.js';
 
 export async function daemon(flags: DaemonFlags, command: Command): Promise<void> {
@@ -48,7 +49,7 @@ export async function daemon(flags: DaemonFlags, command: Command): Promise<void
   }
 }
 
-/** `-o json`: {unit, path} */
+/** `-o json`: {unit, path} and `Granted` */
 async function install(name: string, unit: string, command: Command): Promise<void> {
   const doing = 'installing the unit of the daemon';
   const running = await readFile('/proc/1/comm', 'utf8').catch(() => '');
@@ -56,6 +57,7 @@ async function install(name: string, unit: string, command: Command): Promise<vo
     const hint = 'Take the unit from `pgs daemon --print-unit` to the machine where it shall run.';
     throw new PgsError('unfit', { doing, found: 'systemd does not run this machine', hint });
   }
+  const granted = await withHosts(command, ({ session }) => grantDaemon(session));
   const path = `/etc/systemd/system/${name}`;
   await writeFileAtomically(path, unit, 0o644);
   for (const argv of [
@@ -65,7 +67,7 @@ async function install(name: string, unit: string, command: Command): Promise<vo
   ])
     await runLocalChecked(doing, argv, { timeoutMs: 360_000 });
   await terminalOf(command).result(
-    { unit: name, path },
-    () => `${name} is installed and started; see: journalctl -u ${name}`,
+    { unit: name, path, ...granted },
+    () => `${name} is installed and started, with rights of its own; see: journalctl -u ${name}`,
   );
 }

@@ -9,6 +9,7 @@ import { scenariosOfSuite } from '../../../chaos/suites.js';
 import { PgsError } from '../../errors.js';
 import { parseCron, parseName, parseSpan, parseWindow, parseZone } from '../../drills/parse.js';
 import { scheduleName, type Job, type Schedule } from '../../drills/schedule.js';
+import { giveTenant } from '../../drills/daemon-secrets.js';
 import { DrillStore } from '../../drills/store.js';
 import type { Session } from '../../reconcile/session.js';
 import { resolveTenant } from '../cluster/tenant.js';
@@ -34,7 +35,9 @@ export async function schedule(given: string, flags: ScheduleFlags, command: Com
       createdAt: now.toISOString(),
       handledUntil: now.toISOString(),
     };
-    await new DrillStore(await session.dcs()).putSchedule(made);
+    const dcs = await session.dcs();
+    await giveTenant(dcs, session.fleetKey, tenant);
+    await new DrillStore(dcs).putSchedule(made);
     const row = toRow(made, now);
     await terminal.result(row, () => `${tenant}/${name}: ${flags.suite}, next ${describeNext(row.next, tz)}`);
   });

@@ -1,7 +1,7 @@
 // The daemon as a service: its unit, and how credentials take the places of the operator's files.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -11,6 +11,13 @@ import {
   openWithCredentials,
   withCredentials,
 } from '../../../src/daemon/credentials.js';
+import { daemonDirectory } from '../../../src/daemon/granted-files.js';
+import { fleetSecretsForDaemon } from '../../../src/drills/daemon-secrets.js';
+import { createFleetKey } from '../../../src/secrets/fleet-key.js';
+import { writeFleetSecrets } from '../../../src/secrets/fleet-secrets.js';
+import { Secret } from '../../../src/secrets/secret.js';
+import { allSecretTexts } from '../../../src/secrets/shape.js';
+import { fakeFleetSecrets } from '../../fixtures/fleet-secrets.js';
 import { initFleet } from '../../../src/fleet/init.js';
 import { renderUnit, unitName } from '../../../src/daemon/unit.js';
 import type { Inventory } from '../../../src/inventory/inventory.js';
@@ -39,11 +46,10 @@ describe('the unit', () => {
     expect(said).toBe('');
   });
 
-  it('refuses paths that mean something else to systemd, and ssh keys of an agent', () => {
+  it('refuses paths that mean something else to systemd', () => {
     expect(() => renderUnit({ ...withKey, path: '/my fleet/pgs.yaml' }, null)).toThrow(/characters/);
     expect(() => renderUnit({ ...withKey, path: '/fleet/%h/pgs.yaml' }, null)).toThrow(/characters/);
     expect(() => renderUnit(withKey, '/bin/power;reboot')).toThrow(/characters/);
-    expect(() => renderUnit(inventory, null)).toThrow(/agent/);
   });
 });
 
@@ -52,10 +58,10 @@ describe('credentials', () => {
     const names = (i: Inventory) => credentialsOf(i).map((c) => `${c.name} ${c.path}`);
     expect(names(withKey)).toEqual([
       'pgs.yaml /fleet/pgs.yaml',
-      'fleet.key /fleet/.pgs/fleet.key',
-      'fleet-secrets.json /fleet/.pgs/fleet-secrets.json',
+      'fleet.key /fleet/.pgs/daemon/fleet.key',
+      'fleet-secrets.json /fleet/.pgs/daemon/fleet-secrets.json',
       'known_hosts /fleet/.pgs/known_hosts',
-      'ssh.key /fleet/.pgs/ssh_key',
+      'ssh.key /fleet/.pgs/daemon/ssh.key',
     ]);
     expect(names(external).slice(5)).toEqual([
       'webhook-url /fleet/.pgs/url',
@@ -96,7 +102,12 @@ describe('credentials', () => {
     const host = (n: number) => ({ name: `h${n}`, address: `192.0.2.${n}` });
     const ssh = { key: '.pgs/ssh_key' };
     const { inventory: made } = await initFleet({ dir, fleet: 'lab', hosts: [1, 2, 3].map(host), ssh });
-    writeFileSync(join(dir, '.pgs/ssh_key'), 'a key\n');
+    const granted = daemonDirectory(made!.stateDir);
+    const { key } = await createFleetKey(granted);
+    const client = { certPem: 'certificate', keyPem: new Secret('key') };
+    const own = { client, user: 'pgs.daemon', password: new Secret('its own') };
+    await writeFleetSecrets(granted, key, fleetSecretsForDaemon(fakeFleetSecrets(), own));
+    writeFileSync(join(granted, 'ssh.key'), 'a key\n');
     writeFileSync(join(dir, '.pgs/known_hosts'), '');
     const [directory, stateDir] = ['c', 's'].map((name) => mkdtempSync(join(tmpdir(), `pgs-${name}-`))) as [
       string,
@@ -110,8 +121,10 @@ describe('credentials', () => {
     rmSync(dir, { recursive: true });
     const fleet = await openWithCredentials(join(dir, 'pgs.yaml'), { directory, stateDir });
     expect(fleet.inventory).toMatchObject({ fleet: 'lab', path: join(dir, 'pgs.yaml'), stateDir });
-    expect(fleet.fleetSecrets.etcdRootPassword.reveal()).not.toBe('');
-    expect(readdirSync(stateDir)).toEqual(['fleet-secrets.json']);
-    expect(statSync(join(stateDir, 'fleet-secrets.json')).mode & 0o777).toBe(0o600);
+    expect(fleet.rights).toBe('daemon');
+    expect(fleet.fleetSecrets.etcdLogin).toMatchObject({ user: 'pgs.daemon' });
+    expect(allSecretTexts(fleet.fleetSecrets)).not.toContain(fakeFleetSecrets().etcdRootPassword.reveal());
+    // Nothing is written: what it has is in memory of systemd's.
+    expect(readdirSync(stateDir)).toEqual([]);
   });
 });
