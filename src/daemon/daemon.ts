@@ -3,7 +3,7 @@
 
 import { toPgsError } from '../errors.js';
 import { needsAttention, type DrillRun } from '../drills/run.js';
-import { decide, type Decision, type Schedule } from '../drills/schedule.js';
+import { decide, missedCountMax, type Decision, type Schedule } from '../drills/schedule.js';
 import { acquireDrillLock, daemonLockable, DrillStore } from '../drills/store.js';
 import { acquireLock, type Lock } from '../state/lock.js';
 import { begun, endOrphans, handled, runTask } from './run-task.js';
@@ -96,6 +96,9 @@ async function serve(world: World, lock: Lock, schedule: Schedule, signal: Abort
       return null;
     case 'wait':
       return decision.why;
+    case 'clock-was-ahead':
+      await countFromNow(world, lock, schedule);
+      return null;
     case 'missed':
       await recordMissed(world, lock, schedule, decision);
       return null;
@@ -109,6 +112,12 @@ async function serve(world: World, lock: Lock, schedule: Schedule, signal: Abort
   }
 }
 
+async function countFromNow(world: World, lock: Lock, schedule: Schedule): Promise<void> {
+  const now = world.now().toISOString();
+  world.say(`${schedule.tenant}/${schedule.name} counts from ${now}: a clock was ahead, at ${schedule.handledUntil}`);
+  await new DrillStore(world.dcs).updateSchedule(schedule, (s) => ({ ...s, handledUntil: now }), lock);
+}
+
 async function recordMissed(
   world: World,
   lock: Lock,
@@ -117,11 +126,12 @@ async function recordMissed(
 ): Promise<void> {
   const task = taskOf(schedule, dueAt);
   const store = new DrillStore(world.dcs);
+  const runs = count < missedCountMax ? `${count} runs` : `${count} runs or more`;
   const run: DrillRun = {
     ...begun(world, task),
     ended: world.now().toISOString(),
     outcome: 'missed',
-    why: count === 1 ? why : `${count} runs from ${dueAt.toISOString()} to ${until.toISOString()}: ${why}`,
+    why: count === 1 ? why : `${runs} from ${dueAt.toISOString()} to ${until.toISOString()}: ${why}`,
   };
   await store.putRun(run, lock);
   await handled(store, { ...task, due: until }, lock);

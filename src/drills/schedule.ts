@@ -53,22 +53,31 @@ export type Decision =
   | { kind: 'run'; dueAt: Date }
   /** It is due, and its window is not open: look again. */
   | { kind: 'wait'; dueAt: Date; why: string }
-  /** `count` runs are too late, the first of them due at `dueAt`. */
-  | { kind: 'missed'; dueAt: Date; until: Date; count: number; why: string };
+  /** `count` runs are too late, or more where that is `missedCountMax`; the first of them was due at `dueAt`. */
+  | { kind: 'missed'; dueAt: Date; until: Date; count: number; why: string }
+  /** What was handled lies in the future, so that nothing would come for long: count from now on. */
+  | { kind: 'clock-was-ahead'; handledUntil: Date };
 
-/** More missed runs than these are not counted. */
+/** A clock that was ahead by less is let be: a run that was handled just now must not come a second time. Milliseconds. */
+export const clockAheadMaxMs = 3_600_000;
+
+/** More missed runs than these are not counted: they are one record with the others. */
 export const missedCountMax = 100;
 
 /** What a schedule wants at a moment. Missed runs come first, so that they are recorded before anything else happens. */
 export function decide(schedule: Schedule, now: Date): Decision {
   if (schedule.paused) return { kind: 'idle', nextAt: null };
+  const handledUntil = new Date(schedule.handledUntil);
+  if (handledUntil.getTime() - now.getTime() > clockAheadMaxMs) return { kind: 'clock-was-ahead', handledUntil };
   const lateMs = now.getTime() - schedule.deadlineMs;
-  const missed = dueBetween(schedule.when, new Date(schedule.handledUntil), new Date(lateMs - 1), missedCountMax);
+  const tooLate = new Date(lateMs - 1);
+  const missed = dueBetween(schedule.when, handledUntil, tooLate, missedCountMax);
   if (missed.length > 0) {
     const why = `nothing began it within ${describeDuration(schedule.deadlineMs)}`;
-    return { kind: 'missed', dueAt: missed[0]!, until: missed.at(-1)!, count: missed.length, why };
+    const until = missed.length < missedCountMax ? missed.at(-1)! : tooLate;
+    return { kind: 'missed', dueAt: missed[0]!, until, count: missed.length, why };
   }
-  const due = dueBetween(schedule.when, new Date(schedule.handledUntil), now, Infinity);
+  const due = dueBetween(schedule.when, handledUntil, now, Infinity);
   const latest = due.at(-1);
   if (!latest) return { kind: 'idle', nextAt: nextDue(schedule, now) };
   const overtaken = due.slice(0, -1);
@@ -87,7 +96,7 @@ export function decide(schedule: Schedule, now: Date): Decision {
 export function nextDue({ when, paused, handledUntil }: Schedule, now: Date): Date | null {
   if (paused) return null;
   if ('at' in when) return Date.parse(when.at) > Date.parse(handledUntil) ? new Date(when.at) : null;
-  return cronOf(when).nextRun(now);
+  return cronOf(when).nextRun(new Date(Math.max(now.getTime(), Date.parse(handledUntil))));
 }
 
 /** Times in (after, until], the earliest first, at most `countMax`. */

@@ -187,3 +187,29 @@ test('a schedule that cannot be read stops no daemon: it says so, and goes on wh
   await pass(90);
   expect(a.performed.length).toBeGreaterThan(0);
 });
+
+test('a clock that jumps ahead and comes back costs what was missed meanwhile, and not the schedule', async () => {
+  await etcd.store.putSchedule(scheduleOf());
+  const a = start('a', { takesMs: 1000 });
+  await pass(40);
+  expect(a.performed).toHaveLength(1);
+  a.skewMs = 365 * 86_400_000;
+  await pass(10);
+  expect((await etcd.store.getSchedule('acme', 'weekly'))!.handledUntil).toMatch(/^2027/);
+  a.skewMs = 0;
+  const before = a.performed.length;
+  await pass(130);
+  expect(a.log.some((l) => l.includes('a clock was ahead'))).toBe(true);
+  expect(a.performed.length).toBeGreaterThanOrEqual(before + 2);
+  expectOneAtATime();
+});
+
+test('a clock that goes back by seconds runs nothing twice', async () => {
+  await etcd.store.putSchedule(scheduleOf({ when: { cron: '1 10 * * *', tz: 'UTC' } }));
+  const a = start('a', { takesMs: 1000 });
+  await pass(40);
+  expect(a.performed).toHaveLength(1);
+  a.skewMs = -30_000;
+  await pass(90);
+  expect(a.performed).toHaveLength(1);
+});

@@ -50,6 +50,22 @@ describe('what a schedule wants', () => {
     expect(decide(done, at('2026-11-23T02:10:00Z'))).toEqual({ kind: 'idle', nextAt: at('2026-11-30T02:00:00Z') });
   });
 
+  it('comes no second time when the clock goes a little back', () => {
+    const done = schedule({ handledUntil: '2026-11-23T02:00:00.000Z' });
+    for (const now of ['2026-11-23T01:59:58Z', '2026-11-23T01:10:00Z', '2026-11-23T02:00:00Z']) {
+      expect(decide(done, at(now))).toEqual({ kind: 'idle', nextAt: at('2026-11-30T02:00:00Z') });
+    }
+  });
+
+  it('is counted from now on when a clock was far ahead', () => {
+    const done = schedule({ handledUntil: '2027-11-22T02:00:00.000Z' });
+    expect(decide(done, at('2026-11-23T01:00:00Z'))).toEqual({
+      kind: 'clock-was-ahead',
+      handledUntil: at('2027-11-22T02:00:00Z'),
+    });
+    expect(decide({ ...done, paused: true }, at('2026-11-23T01:00:00Z')).kind).toBe('idle');
+  });
+
   it('is nothing while it is paused', () => {
     expect(decide(schedule({ paused: true }), at('2026-11-23T02:00:00Z'))).toEqual({ kind: 'idle', nextAt: null });
   });
@@ -60,6 +76,15 @@ describe('what a schedule wants', () => {
     expect(missed).toMatchObject({ kind: 'missed', count: 3, until: at('2026-12-07T02:00:00Z') });
     const after = schedule({ handledUntil: '2026-12-07T02:00:00.000Z' });
     expect(decide(after, now)).toEqual({ kind: 'run', dueAt: at('2026-12-14T02:00:00Z') });
+  });
+
+  it('is one record however much was missed', () => {
+    const often = schedule({ when: { cron: '* * * * *', tz: 'UTC' } });
+    const now = at('2026-12-21T00:00:30Z');
+    const missed = decide(often, now);
+    expect(missed).toMatchObject({ kind: 'missed', count: 100, until: at('2026-12-20T23:00:29.999Z') });
+    const after = { ...often, handledUntil: (missed as { until: Date }).until.toISOString() };
+    expect(decide(after, now)).toMatchObject({ kind: 'missed', count: 59, until: at('2026-12-20T23:59:00Z') });
   });
 
   it('is the last of several that are due within the deadline; those before were overtaken', () => {
