@@ -149,30 +149,46 @@ async function giveTenants(session: Session): Promise<string[]> {
 }
 
 /**
- * Takes everything back: first what opens etcd, then the key on each host. Schedules and results stay.
- * @throws PgsError naming the hosts that did not answer; run it again when they do
+ * Takes everything back, as much of it as can be reached. Schedules and results stay.
+ * @throws PgsError naming what did not answer; run it again when it does
  */
 export async function revokeDaemon(session: Session): Promise<{ hosts: string[] }> {
   const { inventory } = session;
-  const dcs = await session.dcs();
-  if (inventory.etcd.kind === 'fleet') await removeDaemonLogin(dcs);
-  await dcs.deletePrefix(drillKeys.allSecrets);
-  await dcs.delete(drillKeys.daemonKey);
-  await onEveryHost(session, 'taking the rights of the daemon back', async (host) => {
+  const gone = [gatePath, rulesPath].map(
+    (name) => ({ kind: 'absent', what: 'path', name, destructive: false }) as const,
+  );
+  const onHosts = onEveryHost(session, doingRevoke, async (host) => {
     await authorize(session, host, '');
-    const gone = [gatePath, rulesPath].map(
-      (name) => ({ kind: 'absent', what: 'path', name, destructive: false }) as const,
-    );
     await applyResources(session.hosts.get(host), gone, 30_000);
   });
+  await allOf(doingRevoke, [revokeInEtcd(session), onHosts]);
   await rm(daemonDirectory(inventory.stateDir), { recursive: true, force: true });
   return { hosts: inventory.hosts.map((h) => h.name) };
 }
 
-/** All at once, and all of them whatever happens on one. */
-async function onEveryHost(session: Session, doing: string, work: (host: string) => Promise<void>): Promise<void> {
-  const results = await Promise.allSettled(session.inventory.hosts.map(({ name }) => work(name)));
-  const errors = results.flatMap((r) => (r.status === 'rejected' ? [toPgsError(r.reason, doing)] : []));
+const doingRevoke = 'taking the rights of the daemon back';
+
+async function revokeInEtcd(session: Session): Promise<void> {
+  const dcs = await session.dcs();
+  if (session.inventory.etcd.kind === 'fleet') await removeDaemonLogin(dcs);
+  await dcs.deletePrefix(drillKeys.allSecrets);
+  await dcs.delete(drillKeys.daemonKey);
+}
+
+function onEveryHost({ inventory }: Session, doing: string, work: (host: string) => Promise<void>): Promise<void> {
+  return allOf(
+    doing,
+    inventory.hosts.map(({ name }) => work(name)),
+  );
+}
+
+/** Waits for all, whatever becomes of one. */
+async function allOf(doing: string, jobs: Promise<void>[]): Promise<void> {
+  const errors = (await Promise.allSettled(jobs)).flatMap((r) => {
+    if (r.status === 'fulfilled') return [];
+    const error = toPgsError(r.reason, doing);
+    return error instanceof PgsErrors ? error.errors : [error];
+  });
   if (errors.length === 1) throw errors[0]!;
   if (errors.length > 1) throw new PgsErrors(doing, errors);
 }
