@@ -1,9 +1,10 @@
 // One holder at a time of a thing, such as a tenant: a key on a lease in the DCS that says who works on it. Losing the lease aborts
 // the work, and a write under a lost lock is refused by the store (see `Fence`).
 
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import { PgsError } from '../errors.js';
 import type { Dcs, KeyValue } from '../etcd/client.js';
+import { operatorName } from './operator.js';
 import { holderIsGone, identifyProcess, parseHolder, type Holder } from './holder.js';
 import { lockLost, stateKeys, type Fence } from './store.js';
 
@@ -55,7 +56,7 @@ export function acquireTenantLock(dcs: Dcs, tenant: string, purpose: LockPurpose
  */
 export async function acquireLock(dcs: Dcs, lockable: Lockable, purpose: LockPurpose): Promise<Lock> {
   const holder: Holder = {
-    operator: purpose.operator ?? process.env.SUDO_USER ?? userInfo().username,
+    operator: purpose.operator ?? operatorName(),
     host: hostname(),
     ...identifyProcess(),
     command: purpose.command,

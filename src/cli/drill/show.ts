@@ -1,13 +1,13 @@
 // `pgs drill list`, `history`, `ack`, `incident`
 
 import type { Command } from 'commander';
-import { userInfo } from 'node:os';
 import pc from 'picocolors';
 import { rtoOf, trendsOf, type DrillRun, type Trend } from '../../drills/run.js';
 import { describeDuration, nextDue, type Schedule } from '../../drills/schedule.js';
 import { daemonLockable, DrillStore } from '../../drills/store.js';
 import { plainTable } from '../../reconcile/status-text.js';
 import { parseHolder } from '../../state/holder.js';
+import { operatorName } from '../../state/operator.js';
 import { describeMs } from '../../topology/durations.js';
 import { resolveTenant } from '../cluster/tenant.js';
 import { withSession } from '../context.js';
@@ -130,7 +130,7 @@ function describeTrend({ scenario, rtoMs, medianMs, changePercent, spark }: Tren
 export async function acknowledge(given: string | undefined, command: Command): Promise<void> {
   await withSession(command, async ({ session, terminal }) => {
     const tenant = await resolveTenant(session, given);
-    const by = process.env.SUDO_USER ?? userInfo().username;
+    const by = operatorName();
     const done = await new DrillStore(await session.dcs()).acknowledge(tenant, by, new Date());
     await terminal.result({ tenant, acknowledged: done.map((r) => r.id) }, () =>
       done.length === 0
@@ -147,7 +147,7 @@ export async function incident(options: { raise?: string; clear?: boolean }, com
   await withSession(command, async ({ session, terminal }) => {
     const store = new DrillStore(await session.dcs());
     if (options.raise !== undefined) {
-      const by = process.env.SUDO_USER ?? userInfo().username;
+      const by = operatorName();
       await store.setIncident({ why: options.raise, by, since: new Date().toISOString() });
     } else if (options.clear) await store.setIncident(null);
     const found = await store.incident();
