@@ -95,10 +95,13 @@ function handOver(): GateRule[] {
       ],
     },
     { argv: [...sh('pgbouncer/resume.sh'), ...admin] },
+    { argv: ['runuser', '-u', user, '--', 'psql', '-XqAtw', '-h', sockets, '-p', number, ...showState] },
     { argv: [...sh('postgres/await-shutdown.sh'), controldata, data, seconds] },
     { argv: [...sh('postgres/stop-leader.sh'), like(postgresText), data, user, sockets, number, member, seconds] },
   ];
 }
+
+const showState: Word[] = ['-U', 'pgbouncer', '-c', 'SHOW STATE', 'pgbouncer'];
 
 function undos(): GateRule[] {
   return [

@@ -50,3 +50,9 @@ export async function endDaemons(): Promise<void> {
     await ended;
   }
 }
+
+/** Cron's line of the next whole minute in UTC that is at least `leadMs` away, and how long that is. */
+export function nextMinute(leadMs: number): { cron: string; inMs: number } {
+  const at = new Date((Math.floor((Date.now() + leadMs) / 60_000) + 1) * 60_000);
+  return { cron: `${at.getUTCMinutes()} ${at.getUTCHours()} * * *`, inMs: at.getTime() - Date.now() };
+}

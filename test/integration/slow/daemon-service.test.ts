@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DrillRun } from '../../../src/drills/run.js';
 import { allSecretTexts } from '../../../src/secrets/shape.js';
+import { nextMinute } from '../daemon-process.js';
 import { openFleetKeys, openTenantKeys } from '../fleet-keys.js';
 import { pgs, root, run, sandboxName, until, type Ran } from '../machines.js';
 import { SecretSearch } from '../secret-search.js';
@@ -88,7 +89,7 @@ describe('installed on a machine that is none of its hosts', () => {
   });
 
   test('it runs drills that break and heal, and timed switchovers, with the rights that it was given', async () => {
-    const words = ['--cron', '* * * * *', '--tz', 'UTC', '--consent', 'disruptive'];
+    const words = ['--cron', nextMinute(3000).cron, '--tz', 'UTC', '--consent', 'disruptive'];
     await operatorOk(
       'drill',
       'schedule',
@@ -108,7 +109,6 @@ describe('installed on a machine that is none of its hosts', () => {
       'planned-switchover: pass',
     ]);
     expect(run).toMatchObject({ outcome: 'pass', ranOn: 'h4' });
-    await until('it is over', async () => (await runs()).every((r) => r.outcome !== 'running'), 120_000);
     await operatorOk('switchover', tenant, '--at', new Date(Date.now() + 2000).toISOString());
     await until(
       'it switched over',

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Notification } from '../../../src/daemon/notify.js';
 import type { DrillRun, Trend } from '../../../src/drills/run.js';
-import { endDaemons, startDaemon } from '../daemon-process.js';
+import { endDaemons, nextMinute, startDaemon } from '../daemon-process.js';
 import {
   addresses,
   destroyQuietly,
@@ -93,12 +93,6 @@ const runNow = (suite: string, ...more: string[]) =>
 const runOf = ({ stdout }: Ran) => JSON.parse(stdout) as DrillRun;
 const historyOf = (name: string) => pgsJson<{ runs: DrillRun[]; trends: Trend[] }>(['drill', 'history', name], { env });
 const acknowledge = () => drillOk(['ack', tenant]);
-
-/** Cron's line of the next whole minute in UTC that is at least `leadMs` away, and how long that is. */
-function nextMinute(leadMs: number): { cron: string; inMs: number } {
-  const at = new Date((Math.floor((Date.now() + leadMs) / 60_000) + 1) * 60_000);
-  return { cron: `${at.getUTCMinutes()} ${at.getUTCHours()} * * *`, inMs: at.getTime() - Date.now() };
-}
 
 describe('schedules', () => {
   test('are made, listed, paused, resumed and cancelled', async () => {

@@ -18,7 +18,7 @@ import type { Command } from '../../../src/host/command.js';
 import { shellLine } from '../../../src/host/shell-words.js';
 import { commandLine } from '../../../src/host/ssh-host.js';
 import { readTemplate } from '../../../src/host/template.js';
-import { pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
+import { askPause, pausePooler, resumePooler } from '../../../src/pgbouncer/pause.js';
 import { superuserPsql } from '../../../src/postgres/client.js';
 import {
   awaitShutdown,
@@ -94,6 +94,7 @@ describe('permitted is', () => {
     const telling = ['--grep', 'promot|demot|has the lock', '--output', 'json', '--lines', '400'];
     const commands = clusters.flatMap((cluster) => [
       showStat(cluster.tenant),
+      askPause(cluster),
       superuserPsql(cluster, overridesQuery, 5000),
       listUndos(cluster.tenant),
       undoNow(cluster.tenant),
