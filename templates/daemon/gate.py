@@ -60,20 +60,22 @@ def matches(pattern, word):
     return re.fullmatch(pattern["like"], word) is not None
 
 
+def rules_for(rules, words):
+    found = [r for r in rules if len(r["argv"]) == len(words) and all(map(matches, r["argv"], words))]
+    if not found:
+        raise Refused("%s is not among the commands that drills and switchovers need" % " ".join(words)[:200])
+    return found
+
+
 def permitted(rules, words, stdin):
-    why = "%s is not among the commands that drills and switchovers need" % " ".join(words)[:200]
-    for rule in rules:
-        argv = rule["argv"]
-        if len(argv) != len(words) or not all(map(matches, argv, words)):
-            continue
+    for rule in rules_for(rules, words):
         wanted = rule.get("stdin", "")
         if wanted == {"undo": True}:
             check_undo(rules, stdin)
             return
         if matches(wanted, stdin):
             return
-        why = "its standard input is not one that %s takes" % words[0]
-    raise Refused(why)
+    raise Refused("its standard input is not one that %s takes" % words[0])
 
 
 CODES = re.compile(r"case \$\? in [0-9]+(\|[0-9]+)*\) ;; \*\) failed=1 ;; esac\n")
@@ -99,20 +101,19 @@ def check_undo(rules, text):
         at = codes.end()
 
 
-def judge(rules, line, stdin):
+def command_of(line):
+    """The words of the line, and those of the command in it."""
     commands, end = read_line(line, 0)
     if end != len(line) or len(commands) != 1:
         raise Refused("it is more than one command")
     words = commands[0]
-    if words[:3] == SUDO:
-        words = words[3:]
-    start = words[:len(PREFIX)]
+    inner = words[3:] if words[:3] == SUDO else words
+    start = inner[:len(PREFIX)]
     if len(start) != len(PREFIX) or any(p is not None and p != w for p, w in zip(PREFIX, start)):
         raise Refused("it is not a command as pgs writes it")
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", words[3]):
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", inner[3]):
         raise Refused("its time limit is none")
-    permitted(rules, words[len(PREFIX):], stdin)
-    return commands[0]
+    return words, inner[len(PREFIX):]
 
 
 def text_of(data):
@@ -130,7 +131,7 @@ def check(path):
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            judge(rules, asked["line"], asked["stdin"])
+            permitted(rules, command_of(asked["line"])[1], asked["stdin"])
             print("permitted")
         except Refused as why:
             print(why)
@@ -141,8 +142,11 @@ def main():
     try:
         with open(RULES) as file:
             rules = json.load(file)
+        words, inner = command_of(line)
+        # Before anything is read: who asks for something else may never end what it sends.
+        rules_for(rules, inner)
         data = sys.stdin.buffer.read(INPUT_MAX + 1)
-        words = judge(rules, line, text_of(data))
+        permitted(rules, inner, text_of(data))
     except Refused as why:
         syslog.openlog("pgs-daemon-gate", 0, syslog.LOG_AUTH)
         syslog.syslog(syslog.LOG_WARNING, "refused: %s" % str(why)[:300].replace("\n", " "))

@@ -100,7 +100,8 @@ describe('installed on a machine that is none of its hosts', () => {
       '--name',
       'each',
     );
-    await until('it ran', async () => (await runs()).some((r) => r.outcome !== 'running'), 280_000);
+    // While a host of etcd is cut off an operator may be told so.
+    await until('it ran', async () => (await runs().catch(() => [])).some((r) => r.outcome !== 'running'), 280_000);
     await operatorOk('drill', 'cancel', tenant, 'each');
     const [run] = await runs();
     expect(run!.results.map((r) => `${r.scenario}: ${r.verdict} ${r.why ?? ''}`.trim())).toEqual([
