@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { armUndo, listUndos, renderUndo, undoNow } from '../../../chaos/arm.js';
+import { askForLogs } from '../../../chaos/component-logs.js';
 import { faults, faultNamed } from '../../../chaos/faults/catalogue.js';
 import type { Act, FaultPlan } from '../../../chaos/faults/fault.js';
 import { lookForNeeds } from '../../../chaos/preflight-facts.js';
@@ -91,7 +92,6 @@ describe('permitted is', () => {
 
   test('what is looked at', () => {
     const look = ['python3', '-I', '-c', readTemplate('watchdog/look.py'), 'acme-co'];
-    const telling = ['--grep', 'promot|demot|has the lock', '--output', 'json', '--lines', '400'];
     const commands = clusters.flatMap((cluster) => [
       showStat(cluster.tenant),
       askPause(cluster),
@@ -100,10 +100,7 @@ describe('permitted is', () => {
       undoNow(cluster.tenant),
       undoNow(cluster.tenant, '20261121-030000-x-0'),
       { argv: ['cat', tenantFile(cluster.tenant)], timeoutMs: 5000 },
-      {
-        argv: ['journalctl', '--unit', `pgs-patroni@${cluster.tenant}.service`, '--since', '-40s', ...telling],
-        timeoutMs: 1,
-      },
+      askForLogs(cluster.tenant, 40),
     ]);
     const more = [look, ['cat', etcdConfigFile], ['true'], ['date', '+%s.%N']].map((argv) => ({
       argv,
