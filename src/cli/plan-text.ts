@@ -1,6 +1,7 @@
 // Plans and their execution as text.
 
 import pc from 'picocolors';
+import { exitCodePlanHasChanges, exitCodes } from '../errors.js';
 import type { StepEvent } from '../reconcile/step.js';
 import type { Plan, Step } from '../reconcile/step.js';
 import type { Terminal } from './terminal.js';
@@ -30,6 +31,30 @@ function describeStep(step: Step): string {
     if (after) lines.push(...after.split('\n').map((line) => pc.green(`               + ${line}`)));
   }
   return lines.join('\n');
+}
+
+export function changesOf(plan: Plan): Step[] {
+  return plan.steps.filter(isChange);
+}
+
+/** Shows what would be done; the exit code says whether there is something. `more` is added to the JSON. */
+export async function showDryRun(terminal: Terminal, plan: Plan, more: object = {}): Promise<void> {
+  await terminal.result({ ...(planToJson(plan) as object), ...more }, () => describePlan(plan));
+  if (hasChanges(plan)) process.exitCode = exitCodePlanHasChanges;
+  else if (plan.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
+}
+
+/** Shows what was done; what could not be looked at is not known to be as it should, and the exit code says so. */
+export async function showChange(
+  terminal: Terminal,
+  plan: Plan,
+  more: object = {},
+  text = () =>
+    `${plan.subject}: ${hasChanges(plan) ? `${changesOf(plan).length} changes applied` : 'nothing to change'}`,
+): Promise<void> {
+  for (const warning of plan.warnings) terminal.warn(warning);
+  await terminal.result({ ...(planToJson(plan) as object), applied: true, ...more }, text);
+  if (plan.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
 }
 
 /** The plan for scripts; a step's action is left out, since it may hold whole files. */

@@ -11,7 +11,7 @@ export interface SwitchoverChoice {
 }
 
 /** A candidate further behind than this would make writers wait while it catches up, bytes. */
-const candidateLagBytesMax = 16 * 1024 * 1024;
+export const candidateLagBytesMax = 16 * 1024 * 1024;
 
 /**
  * Who leads and who should. Without a wish: a synchronous standby if there is one, then the one with the smallest lag.
@@ -30,7 +30,11 @@ export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: st
   }
   if (wish === leader.name) throw new PgsError('usage', { doing, found: `${wish} leads already` });
   if (leader.fact.paused) {
-    throw new PgsError('endangers', { doing, found: 'Patroni is paused', hint: 'Resume it first.' });
+    throw new PgsError('endangers', {
+      doing,
+      found: 'Patroni is paused',
+      hint: `Resume it first: \`pgs cluster resume ${cluster.tenant}\`.`,
+    });
   }
   const fit = streamingReplicas(facts).map((name) => ({ name, fact: facts.members[name] as ReachableMember }));
   const allowed = cluster.spec.rpoBytes === 0 ? fit.filter((m) => m.fact.synchronous) : fit;

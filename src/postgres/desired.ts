@@ -3,6 +3,7 @@
 import { escapeLiteral } from 'pg';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
+import type { InForce } from '../topology/in-force.js';
 import { asksInOneDatabase, lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 
 /** The database and its owner that applications use; the names are CloudNativePG's. */
@@ -68,6 +69,10 @@ function role(name: string, verifier: string): string[] {
   ];
 }
 
+/** All but Patroni's and the replicas'. */
+export const endClientSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename <> 'postgres'`;
+
 /** What `sqlFactsQuery` answers, as JSON on one line. */
 export interface SqlFacts {
   /** sha256 of the stored verifier per role, hex; a role without a password has an empty string. */
@@ -76,6 +81,7 @@ export interface SqlFacts {
   proofOwner: string | null;
   /** Owner of the function that poolers ask. */
   lookupOwner: string | null;
+  parameters: InForce;
 }
 
 export const sqlFactsQuery = `SELECT json_build_object(
@@ -83,4 +89,10 @@ export const sqlFactsQuery = `SELECT json_build_object(
   'databases', (SELECT json_object_agg(datname, json_build_object('owner', pg_get_userbyid(datdba),
      'publicMayConnect', has_database_privilege('public', oid, 'CONNECT'))) FROM pg_database),
   'proofOwner', (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('pgs.proof')),
-  'lookupOwner', (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = to_regprocedure('${lookupFunction}(text)')))`;
+  'lookupOwner', (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = to_regprocedure('${lookupFunction}(text)')),
+  'parameters', (SELECT json_build_object(
+     'values', coalesce(json_object_agg(name, setting), '{}'),
+     'given', coalesce(json_object_agg(name, boot_val) FILTER (WHERE context = 'postmaster' AND source IN ('configuration file', 'command line')), '{}'),
+     'pending', coalesce(json_agg(name) FILTER (WHERE pending_restart), '[]'),
+     'overridden', coalesce(json_agg(name) FILTER (WHERE sourcefile LIKE '%/postgresql.auto.conf'), '[]'))
+     FROM pg_settings WHERE context <> 'internal' AND source NOT IN ('client', 'session', 'user', 'database', 'database user')))`;

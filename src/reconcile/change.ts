@@ -1,11 +1,13 @@
 // Changing a tenant under its lock: gather, plan, apply, until nothing differs.
 
 import { PgsError, PgsErrors } from '../errors.js';
+import { patroniUnit } from '../patroni/desired.js';
+import type { TenantPhase } from '../topology/tenant.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
 import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
-import { planCluster, refuseMissingHosts, type ClusterFacts } from './plan-cluster.js';
+import { isPaused, planCluster, refuseMissingHosts, type ClusterFacts } from './plan-cluster.js';
 import { portStrangers } from './port-strangers.js';
 import type { Session } from './session.js';
 import type { Plan, StepEvent } from './step.js';
@@ -15,6 +17,8 @@ export interface ChangeOptions {
   onEvent: (event: StepEvent) => void;
   /** Called once with the plan, before anything is done. */
   onPlan?: (plan: Plan) => void;
+  /** End transactions of clients that keep a leader from restarting or handing over, with an error, instead of giving up. */
+  force?: boolean;
 }
 
 /**
@@ -38,7 +42,30 @@ export async function withTenantLock<T>(
 
 export function planOf(open: OpenCluster, facts: ClusterFacts): Plan {
   const { cluster, record, secrets, dcs } = open;
-  return planCluster({ cluster, phase: record.phase, secrets, dcs, facts });
+  return planCluster({ cluster, phase: record.phase, secrets, dcs, facts, job: record.job });
+}
+
+/**
+ * Most of what is done to a cluster needs it in service.
+ * @throws PgsError `endangers` with the way out
+ */
+export function refuseNotReady(phase: TenantPhase, tenant: string, doing: string): void {
+  if (phase === 'ready') return;
+  const wayOut: Partial<Record<TenantPhase, string>> = {
+    creating: `Finish it first: \`pgs apply ${tenant}\`.`,
+    stopped: `Start it first: \`pgs cluster start ${tenant}\`.`,
+    destroying: `Finish its removal: \`pgs cluster destroy ${tenant}\`.`,
+  };
+  throw new PgsError('endangers', {
+    doing,
+    found: phase === 'creating' ? 'it is not finished yet' : `it is ${phase}`,
+    hint: wayOut[phase] ?? `See \`pgs cluster status ${tenant}\`.`,
+  });
+}
+
+/** @throws PgsError `endangers` for a tenant of which nothing is to run */
+export function refuseStopped(phase: TenantPhase, tenant: string, doing: string): void {
+  if (phase === 'stopped') refuseNotReady(phase, tenant, doing);
 }
 
 /** What of a change needs no plan to be known: the plan as it was applied, for the report. */
@@ -62,7 +89,28 @@ export async function applyCluster(
   if (strangers.length > 1) throw new PgsErrors(`looking at the ports of ${open.cluster.tenant}`, strangers);
   if (strangers[0]) throw strangers[0];
   const plan = planOf(open, facts);
+  refusePaused(open.cluster.tenant, plan, facts);
   options.onPlan?.(plan);
-  await executePlan(plan, createEffects(session, open, lock), { onEvent: options.onEvent, signal: options.signal });
+  const effects = createEffects(session, open, lock, options.force);
+  await executePlan(plan, effects, { onEvent: options.onEvent, signal: options.signal });
   return plan;
+}
+
+/**
+ * A paused Patroni hands nothing over, and leaves PostgreSQL running when it stops.
+ * @throws PgsError `endangers` when the plan needs it to
+ */
+export function refusePaused(tenant: string, { steps }: Plan, facts: ClusterFacts): void {
+  if (!isPaused(facts)) return;
+  const needing = steps.filter(({ action }) => {
+    const stops =
+      action.kind === 'unit' && ['stop', 'restart'].includes(action.verb) && action.unit === patroniUnit(tenant);
+    return stops || action.kind === 'switchover' || action.kind === 'restart-postgres' || action.kind === 'reinit';
+  });
+  if (needing.length === 0) return;
+  throw new PgsError('endangers', {
+    doing: `changing ${tenant}`,
+    found: `Patroni is paused, and this would ${needing.map((s) => s.title).join(', ')}`,
+    hint: `Resume it first: \`pgs cluster resume ${tenant}\`. Nothing was changed.`,
+  });
 }

@@ -143,13 +143,30 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     tenantAccessFacts(dcs, cluster.tenant),
     readTenantKeys(dcs, cluster.tenant),
   ]);
-  return { hosts, dcsAccess: access, dcsKeys: keys.present, settings: keys.settings, patroni: patroniFacts, sql };
+  const leader = findLeader(patroniFacts)?.name;
+  return {
+    hosts,
+    dcsAccess: access,
+    dcsKeys: keys.present,
+    settings: keys.settings,
+    patroni: patroniFacts,
+    sql: sql[leader ?? ''] ?? null,
+    parameters: Object.fromEntries(Object.entries(sql).map(([name, found]) => [name, found?.parameters ?? null])),
+  };
 }
 
-async function gatherSql(session: Session, { cluster }: OpenCluster, facts: PatroniFacts): Promise<SqlFacts | null> {
-  const leader = findLeader(facts);
-  const host = cluster.members.find((m) => m.name === leader?.name)?.host.name;
-  return host ? gatherSqlFacts(session.hosts.get(host), cluster) : null;
+/** By member; null for one whose PostgreSQL does not serve or does not answer. */
+export async function gatherSql(
+  session: Session,
+  { cluster }: OpenCluster,
+  { members }: PatroniFacts,
+): Promise<Record<string, SqlFacts | null>> {
+  const asked = cluster.members.map(async ({ name, host }) => {
+    const fact = members[name];
+    const serves = fact?.reachable && fact.role !== 'other';
+    return [name, serves ? await gatherSqlFacts(session.hosts.get(host.name), cluster) : null] as const;
+  });
+  return Object.fromEntries(await Promise.all(asked));
 }
 
 async function gatherHosts(

@@ -9,7 +9,7 @@ import { placeTenant } from '../topology/placement.js';
 import { completeSpec, inventTenantName } from '../topology/spec.js';
 import type { TenantRecord, TenantSpec } from '../topology/tenant.js';
 import { assembleCluster, gatherCluster, openCluster, type OpenCluster } from './cluster.js';
-import { applyCluster, planOf, withTenantLock, type ChangeOptions } from './change.js';
+import { applyCluster, planOf, refuseStopped, withTenantLock, type ChangeOptions } from './change.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 import { refuseBrokenDcs } from './dcs-fit.js';
@@ -78,6 +78,7 @@ async function resume(session: Session, tenant: string, request: CreateRequest):
       hint: `Finish that first: \`pgs cluster destroy ${tenant}\`.`,
     });
   }
+  refuseStopped(record.phase, tenant, `creating ${tenant}`);
   if (record.phase === 'retired' && !request.reuseData) throw keptData(record);
   const wanted = completeSpec({ ...request.given, tenant }, record.spec, request.source);
   refuseOtherHosts(record, request);

@@ -6,26 +6,47 @@ import { PgsError } from '../errors.js';
 import { ensureTenantAccess, readTenantKeys, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { gatherHostFacts } from '../host/gather.js';
-import { findLeader, judgeRpo, streamingReplicas, type MemberFact } from '../patroni/facts.js';
+import {
+  findLeader,
+  judgeRpo,
+  lagBytes,
+  streamingReplicas,
+  type MemberFact,
+  type PatroniFacts,
+} from '../patroni/facts.js';
+import { requestReinit } from '../patroni/reinit.js';
 import { runSuperuserSql } from '../postgres/client.js';
-import { desiredSql } from '../postgres/desired.js';
+import { desiredSql, endClientSessions } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
 import { withoutHosts } from '../topology/cluster.js';
-import type { OpenCluster } from './cluster.js';
+import { differencesInForce, type ParameterDifference } from '../topology/in-force.js';
+import { gatherSql, type OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
 import { handOver } from './hand-over.js';
+import { memberOf } from './leader-change.js';
+import { wantedParameters } from './plan-restarts.js';
+import { restartPostgres } from './restart-postgres.js';
 import type { Session } from './session.js';
 import type { Condition, Step } from './step.js';
 
-/** Effects on one tenant's cluster, under its lock. */
-export function createEffects(session: Session, open: OpenCluster, lock: TenantLock): Effects {
+/**
+ * Effects on one tenant's cluster, under its lock.
+ * @param force transactions of clients that do not end in time are ended with an error, where a leader restarts or hands over
+ */
+export function createEffects(session: Session, open: OpenCluster, lock: TenantLock, force = false): Effects {
   return {
-    perform: (step) => perform(session, open, lock, step),
+    perform: (step) => perform(session, open, lock, step, force),
     check: (step) => check(session, open, step.host, step.done),
   };
 }
 
-async function perform(session: Session, open: OpenCluster, lock: TenantLock, step: Step): Promise<void> {
+async function perform(
+  session: Session,
+  open: OpenCluster,
+  lock: TenantLock,
+  step: Step,
+  force: boolean,
+): Promise<void> {
   const { action, timeoutMs } = step;
   const { cluster, secrets } = open;
   const { tenant } = cluster;
@@ -52,8 +73,19 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
       await open.patroni.putSettings(action.config);
       return;
     case 'switchover':
-      await handOver(session, open, action.from, timeoutMs);
+      await handOver(session, open, action.from, { limitMs: timeoutMs, force });
       return;
+    case 'restart-postgres':
+      await restartPostgres(session, open, action.member, action.how, { limitMs: timeoutMs, force });
+      return;
+    case 'reinit':
+      await requestReinit(open.patroni, cluster, memberOf(open, action.member));
+      return;
+    case 'end-sessions': {
+      const host = session.hosts.get(await leaderHost(open, timeoutMs / 2));
+      await runSuperuserSql(host, cluster, step.title, endClientSessions, timeoutMs);
+      return;
+    }
     case 'sql': {
       const host = await leaderHost(open, timeoutMs / 2);
       await runSuperuserSql(
@@ -68,6 +100,11 @@ async function perform(session: Session, open: OpenCluster, lock: TenantLock, st
     case 'record-phase': {
       const store = await session.store();
       await store.updateTenant(tenant, (record) => ({ ...record, phase: action.phase }), lock);
+      return;
+    }
+    case 'record-job-done': {
+      const store = await session.store();
+      await store.updateTenant(tenant, ({ job: _done, ...record }) => record, lock);
       return;
     }
     case 'record-retire': {
@@ -119,7 +156,7 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       const facts = await open.patroni.gather(1500);
       const covered = !condition.covered || judgeRpo(facts, 0, 'available') === 'holds';
       return {
-        done: covered && streamingReplicas(facts).length >= condition.replicas,
+        done: covered && replicasWithin(facts, condition.lagBytesMax) >= condition.replicas,
         seen: describeMembers(facts.members),
       };
     }
@@ -127,6 +164,26 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       const { settings } = await readTenantKeys(await session.dcs(), condition.tenant);
       return { done: equal(settings, condition.config), seen: 'the settings in the DCS are still the old ones' };
     }
+    case 'paused': {
+      const { members } = await open.patroni.gather(1500);
+      const others = Object.entries(members).filter(([, fact]) => fact.reachable && fact.paused !== condition.paused);
+      const seen = `${others.map(([name]) => name).join(', ')} ${condition.paused ? 'is not paused yet' : 'is still paused'}`;
+      return { done: others.length === 0, seen };
+    }
+    case 'stopped': {
+      const { members } = await askMembers(open, condition.leaveOut);
+      return { done: Object.values(members).every((fact) => !fact.reachable), seen: describeMembers(members) };
+    }
+    case 'restarted': {
+      const fact = await open.patroni.member(memberOf(open, condition.member), 1500);
+      const serves = fact.reachable && (fact.role === 'leader' || fact.streaming);
+      return {
+        done: serves && fact.postmasterStartedAt !== condition.startedAt,
+        seen: describeMembers({ [condition.member]: fact }),
+      };
+    }
+    case 'parameters':
+      return checkParameters(session, open, condition);
     case 'proven':
       return checkProof(session, open, condition.leaveOut);
     case 'dcs-healthy':
@@ -156,6 +213,43 @@ async function checkProof(session: Session, { cluster, secrets }: OpenCluster, l
     if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };
     throw thrown;
   }
+}
+
+async function askMembers({ cluster, patroni }: OpenCluster, leaveOut: string[]): Promise<PatroniFacts> {
+  const asked = withoutHosts(cluster, leaveOut).members.map(
+    async (m) => [m.name, await patroni.member(m, 1500)] as const,
+  );
+  return { members: Object.fromEntries(await Promise.all(asked)) };
+}
+
+function replicasWithin(facts: PatroniFacts, lagBytesMax: number): number {
+  const leader = findLeader(facts)?.fact;
+  return streamingReplicas(facts).filter((name) => {
+    const fact = facts.members[name];
+    return leader && fact?.reachable && (lagBytes(fact, leader) ?? 0) <= lagBytesMax;
+  }).length;
+}
+
+async function checkParameters(
+  session: Session,
+  open: OpenCluster,
+  { want, leaveOut }: Extract<Condition, { kind: 'parameters' }>,
+): Promise<Seen> {
+  const { cluster } = open;
+  const patroni = await open.patroni.gather(1500);
+  const sql = await gatherSql(session, open, patroni);
+  const wanted = wantedParameters(cluster);
+  const missing = cluster.members.flatMap(({ name, host }) => {
+    if (leaveOut.includes(host.name)) return [];
+    const found = sql[name]?.parameters;
+    if (!found) return [`${name} does not say what it runs with`];
+    const fact = patroni.members[name];
+    const waits = (d: ParameterDifference) =>
+      want === 'taken' && d.atStart && (found.pending.includes(d.name) || (fact?.reachable && fact.pendingRestart));
+    const differing = differencesInForce(wanted, found).filter((d) => !waits(d));
+    return differing.map(({ name: parameter, has, wants }) => `${name} has ${parameter} ${has}, not ${wants}`);
+  });
+  return { done: missing.length === 0, seen: missing.join('; ') };
 }
 
 function describeMembers(members: Record<string, MemberFact>): string {

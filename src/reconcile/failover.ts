@@ -7,7 +7,7 @@ import { readTenantKeys } from '../etcd/tenants.js';
 import { findLeader } from '../patroni/facts.js';
 import { chooseFailover, requestFailover, type FailoverChoice } from '../patroni/failover.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
-import { withTenantLock } from './change.js';
+import { refuseStopped, withTenantLock } from './change.js';
 import { withCluster, type OpenCluster } from './cluster.js';
 import { settleEtcdLeader } from './etcd-leader.js';
 import { memberOf } from './leader-change.js';
@@ -28,6 +28,7 @@ const takeOverLimitMs = 60_000;
 
 /** Looks only. @throws PgsError as `chooseFailover` */
 export async function planFailover(session: Session, open: OpenCluster, wish: string | null): Promise<FailoverChoice> {
+  refuseStopped(open.record.phase, open.cluster.tenant, `planning a failover of ${open.cluster.tenant}`);
   const [facts, keys] = await Promise.all([
     open.patroni.gather(),
     session.dcs().then((dcs) => readTenantKeys(dcs, open.cluster.tenant)),

@@ -4,6 +4,7 @@ import { showStat } from '../../haproxy/commands.js';
 import { parseRoutes, type Routes } from '../../haproxy/facts.js';
 import { readTenantKeys } from '../etcd/tenants.js';
 import { DrillStore } from '../drills/store.js';
+import { patroniUnit } from '../patroni/desired.js';
 import { judgeCertificates } from './certificates.js';
 import { planOf } from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
@@ -33,6 +34,8 @@ export async function gatherStatus(session: Session, tenant: string): Promise<Cl
       plan,
       warnings,
       settings: facts.settings,
+      job: open.record.job,
+      stopped: stoppedMembers(open, facts),
       fencing,
       drills,
     });
@@ -53,6 +56,15 @@ type MemberFacts = Pick<ClusterFacts, 'patroni' | 'settings'> & { hosts?: never 
 function notCompared(tenant: string): Plan {
   const warnings = ['what differs from the spec was not looked at'];
   return { subject: `cluster ${tenant}`, steps: [], warnings };
+}
+
+/** Members whose unit does not run; a daemon does not look at units. */
+function stoppedMembers({ cluster }: OpenCluster, { hosts }: MemberFacts | ClusterFacts): string[] {
+  return cluster.members.flatMap(({ name, host }) => {
+    const found = hosts?.[host.name];
+    const unit = found?.reachable ? found.units[patroniUnit(cluster.tenant)] : undefined;
+    return unit?.active === 'inactive' ? [name] : [];
+  });
 }
 
 async function gatherRoutes(session: Session, { cluster }: OpenCluster): Promise<Record<string, Routes | null>> {

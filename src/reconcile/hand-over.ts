@@ -10,10 +10,17 @@ import type { Session } from './session.js';
 
 /**
  * Lets another member take over from `from`, as part of a plan; nothing is asked when somebody else leads already. A standby
- * that has just come back counts as synchronous only after Patroni's next loop, so the choice is tried again until `limitMs`.
- * @throws PgsError `endangers` when no member is fit to take over in time, and as `changeLeader`
+ * that has just come back counts as synchronous only after Patroni's next loop, and transactions may be long: the choice is tried again
+ * until `limitMs`.
+ * @param force transactions of clients that do not end are ended with an error
+ * @throws PgsError `endangers` when no member is fit to take over in time or transactions do not end, and as `changeLeader`
  */
-export async function handOver(session: Session, open: OpenCluster, from: string, limitMs: number): Promise<void> {
+export async function handOver(
+  session: Session,
+  open: OpenCluster,
+  from: string,
+  { limitMs, force }: { limitMs: number; force: boolean },
+): Promise<void> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const facts = await open.patroni.gather();
@@ -23,8 +30,7 @@ export async function handOver(session: Session, open: OpenCluster, from: string
         signal: new AbortController().signal,
         onPhase: () => undefined,
         startedMs: performance.now(),
-        // The leader restarts because its settings say so: the plan was agreed to, and a transaction without end must not stop it.
-        whenBusy: performance.now() < deadlineMs - limitMs / 2 ? 'give up' : 'go on',
+        whenBusy: force ? 'go on' : 'give up',
       });
       return;
     } catch (thrown) {

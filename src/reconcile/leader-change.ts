@@ -77,14 +77,35 @@ export async function changeLeader(
   choice: SwitchoverChoice,
   options: LeaderChangeOptions,
 ): Promise<LeaderChange> {
+  const doing = `switching ${open.cluster.tenant} over from ${choice.from} to ${choice.to}`;
+  const work = () => inPhase('switchover', options, () => handLeadOver(session, open, choice));
+  const held = await whileHeld(session, open, [choice.from, choice.to], doing, { ...options, work });
+  const { change, shutdown } = held.result;
+  return { ...change, heldMs: held.heldMs, silent: held.silent, shutdownBytes: await shutdown };
+}
+
+/**
+ * Does `work` while the poolers hold their clients, who are let go as soon as it is over, or failed. Before, the members that stop by it
+ * write a checkpoint.
+ * @throws PgsError `endangers` when transactions do not end, `unknown-result` when interrupted before the work; what `work` throws
+ */
+export async function whileHeld<T>(
+  session: Session,
+  open: OpenCluster,
+  stopping: string[],
+  doing: string,
+  options: LeaderChangeOptions & { work: () => Promise<T> },
+): Promise<{ result: T; heldMs: number | null; silent: string[] }> {
   const { cluster } = open;
-  const doing = `switching ${cluster.tenant} over from ${choice.from} to ${choice.to}`;
   const silent = await inPhase('checkpoint', options, async () => {
-    const written = [choice.from, choice.to].map((name) => checkpoint(session, open, memberOf(open, name)));
+    const written = stopping.map((name) => checkpoint(session, open, memberOf(open, name)));
     // Looked for here, where nobody is held: on a host that is lost, ssh waits for longer than clients may be held.
     const [result] = await Promise.all([silentHosts(session, cluster), ...written]);
     const left = result.length > 0 ? `; ${result.join(', ')} does not answer: nobody is held there` : '';
-    return { result, note: `${choice.from} and ${choice.to} have little left to write${left}` };
+    return {
+      result,
+      note: `${stopping.join(' and ')} ${stopping.length > 1 ? 'have' : 'has'} little left to write${left}`,
+    };
   });
   const answering = withoutHosts(cluster, silent);
   stopIfAborted(options.signal, doing);
@@ -109,11 +130,10 @@ export async function changeLeader(
     });
     refuseBusy(paused, options.whenBusy, doing);
     stopIfAborted(options.signal, doing);
-    const { change, shutdown } = await inPhase('switchover', options, () => handLeadOver(session, open, choice));
+    const result = await options.work();
     const held = Object.values(paused.answers).some((a) => a.state === 'paused');
     if (held) await release();
-    const heldMs = held ? Math.round(performance.now() - heldFromMs) : null;
-    return { ...change, heldMs, silent, shutdownBytes: await shutdown };
+    return { result, heldMs: held ? Math.round(performance.now() - heldFromMs) : null, silent };
   } finally {
     if (Object.values(paused.answers).some((a) => a.state === 'paused' || a.state === 'failed')) await release();
   }

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import equal from 'fast-deep-equal';
-import { absentRouting, desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
+import { desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
 import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
@@ -17,11 +17,16 @@ import { reveal } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 import type { Cluster } from '../topology/cluster.js';
+import { parsePatroniSettings } from '../topology/live-timing.js';
 import { presets } from '../topology/presets.js';
-import type { TenantPhase } from '../topology/tenant.js';
+import type { InForce } from '../topology/in-force.js';
+import type { Job, TenantPhase } from '../topology/tenant.js';
 import { absentMember } from './member.js';
-import { expectedReplicas, memberSteps, restartInTurn, streamingStep } from './plan-members.js';
-import { blankStep, type Condition, type Plan, type Step } from './step.js';
+import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
+import { stopSteps, stoppedProof, unrouteSteps } from './plan-stop.js';
+import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
+import { raisesConnections, restartSteps, streamingStep, wantedParameters } from './plan-restarts.js';
+import { blankStep, type Plan, type Step } from './step.js';
 
 export interface ClusterFacts {
   hosts: Record<string, HostFacts>;
@@ -34,6 +39,8 @@ export interface ClusterFacts {
   patroni: PatroniFacts;
   /** Null when no leader could be asked. */
   sql: SqlFacts | null;
+  /** What each member runs with; null for one that could not be asked. */
+  parameters: Record<string, InForce | null>;
 }
 
 export interface PlanInput {
@@ -42,6 +49,8 @@ export interface PlanInput {
   secrets: TenantSecrets;
   dcs: DcsEndpoints;
   facts: ClusterFacts;
+  /** What an operator asked for once, and is not done. */
+  job?: Job | undefined;
 }
 
 /** A first leader makes its database; one that died is replaced within ttl, 120 s at most. */
@@ -52,20 +61,48 @@ export function planCluster(input: PlanInput): Plan {
   const { cluster, facts } = input;
   const { tenant } = cluster;
   const warnings = [
+    ...leftOfJob(input),
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
   ];
+  const notes = fencingNotes(cluster);
+  if (input.phase === 'stopped') {
+    const stops = stopSteps(input);
+    const leaveOut = unknownHosts(facts).map(([host]) => host);
+    const seen = stops.length > 0 ? [stoppedProof(tenant, leaveOut, idsOf(stops))] : [];
+    return { subject: `cluster ${tenant}`, steps: [...stops, ...seen], warnings, notes: [] };
+  }
   const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
-  const members = memberSteps(input, idsOf(access));
-  const bootstrap = bootstrapSteps(input, idsOf([...access, ...members]));
+  const { steps, restarts: units } = memberSteps(input, idsOf(access));
+  const late = raisesConnections(input) ? steps.filter(reloadsPooler) : [];
+  const members = steps.filter((step) => !late.includes(step));
+  const anew = reinitSteps(input, idsOf([...access, ...members]));
+  const bootstrap = bootstrapSteps(input, idsOf([...access, ...members, ...anew]));
+  const restarts = restartSteps(input, changesParameters(input), units, idsOf([...access, ...members, ...bootstrap]));
+  const afterwards = late.map((step) => ({ ...step, needs: [...step.needs, ...idsOf(restarts)] }));
   // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
   const pooling = input.phase === 'creating' ? [] : poolingSteps(members, bootstrap);
   const routing = routingSteps(input, idsOf([...first, ...pooling]));
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
-  const changes = [...access, ...members, ...bootstrap, ...routing, ...unpooled];
+  const begun = [...access, ...members, ...anew, ...bootstrap, ...restarts, ...afterwards, ...routing, ...unpooled];
+  const changes = [...begun, ...jobDoneSteps(input, idsOf(begun))];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
-  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings, notes: fencingNotes(cluster) };
+  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings, notes };
+}
+
+export function isPaused({ settings }: Pick<ClusterFacts, 'settings'>): boolean {
+  return settings?.pause === true;
+}
+
+function reloadsPooler({ action }: Step): boolean {
+  return action.kind === 'unit' && action.verb === 'reload' && action.unit.startsWith('pgs-pgbouncer');
+}
+
+/** Whether the plan changes the parameters that the DCS tells the members; while a cluster is made they start with the right ones. */
+function changesParameters({ cluster, facts, phase }: PlanInput): boolean {
+  const told = facts.settings?.postgresql as { parameters?: unknown } | undefined;
+  return phase !== 'creating' && facts.settings !== null && !equal(told?.parameters, wantedParameters(cluster));
 }
 
 /** What an operator accepts with a watchdog that is not required. */
@@ -169,12 +206,25 @@ function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: st
   const streaming = streamingReplicas(facts.patroni).length;
   const replicas = expectedReplicas(cluster, facts);
   const covered = spec.rpoBytes > 0 || replicas < 1 || judgeRpo(facts.patroni, 0, spec.durability) === 'holds';
-  if (streaming < replicas || !covered) {
-    steps.push(streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader));
+  // A standby becomes synchronous only once the members are told that one has to be.
+  const told = facts.settings === null || parsePatroniSettings(facts.settings).synchronous;
+  if (streaming < replicas || (told && !covered)) {
+    const wait = streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader);
+    steps.push(told ? wait : uncovered(wait));
   }
-  const settings = desiredDcsSettings(cluster);
+  // Who paused Patroni resumes it; that is no difference to mend.
+  const settings = { ...desiredDcsSettings(cluster), ...(isPaused(facts) ? { pause: true } : {}) };
   if (!equal(facts.settings, settings)) steps.push(settingsStep(cluster, settings, facts.settings, idsOf(steps)));
+  if (!told && !covered) {
+    steps.push(
+      streamingStep(cluster, facts, 'synchronous', 'commits are to wait for a standby from now on', idsOf(steps)),
+    );
+  }
   return steps;
+}
+
+function uncovered(step: Step): Step {
+  return step.done.kind === 'streaming' ? { ...step, done: { ...step.done, covered: false } } : step;
 }
 
 /**
@@ -182,7 +232,7 @@ function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: st
  * is made, no answer means that it is not there yet.
  */
 function isUnknown(found: SqlFacts | null, phase: TenantPhase): boolean {
-  return found === null && phase !== 'creating';
+  return found === null && phase !== 'creating' && phase !== 'stopped';
 }
 
 function unknownAnswers({ facts, phase }: PlanInput): string[] {
@@ -232,12 +282,16 @@ function settingsStep(
     ...blankStep(`${tenant}/settings`),
     title: `set the timing and parameters of ${tenant} (preset ${spec.rto})`,
     reason: found ? 'the settings in the DCS differ' : 'the cluster is made with fast timing; this is the steady one',
-    diff: found ? settingsDiff('', found, wanted) : [],
+    diff: found ? describeSettings(found, wanted) : [],
     needs,
     timeoutMs: 20_000,
     action: { kind: 'patroni-settings', tenant, config: wanted },
     done: { kind: 'patroni-settings', tenant, config: wanted },
   };
+}
+
+export function describeSettings(before: Record<string, unknown>, after: Record<string, unknown>): Step['diff'] {
+  return settingsDiff('', before, after);
 }
 
 function settingsDiff(path: string, before: Record<string, unknown>, after: Record<string, unknown>): Step['diff'] {
@@ -336,31 +390,4 @@ export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
     action: { kind: 'record-retire', tenant, keepsData: !purgeData },
   });
   return { subject: `cluster ${tenant}`, steps, warnings: [] };
-}
-
-function unrouteSteps(cluster: Cluster, host: string, facts: HostFacts): Step[] {
-  const subject = `${cluster.tenant}-routing`;
-  const resources = absentRouting(cluster.tenant);
-  const files = planResources({ host, subject, resources, facts, needs: [] });
-  if (!facts.reachable) return files;
-  const paths = resources.flatMap((r) => (r.kind === 'absent' ? [r.name] : []));
-  const unit = facts.units[haproxyUnit];
-  const stillLoaded = paths.filter((path) => unit?.active === 'active' && unit.loaded[path] !== undefined);
-  if (stillLoaded.length === 0) return files;
-  return [
-    ...files,
-    {
-      ...blankStep(`${host}/${subject}/reload`),
-      host,
-      title: `reload ${haproxyUnit}`,
-      reason: `it still routes ${cluster.tenant}`,
-      needs: idsOf(files),
-      action: { kind: 'unit', unit: haproxyUnit, verb: 'reload' },
-      done: unloaded(paths),
-    },
-  ];
-}
-
-function unloaded(paths: string[]): Condition {
-  return { kind: 'unit', unit: haproxyUnit, active: true, loaded: Object.fromEntries(paths.map((path) => [path, ''])) };
 }

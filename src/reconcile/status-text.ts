@@ -5,22 +5,35 @@ import pc from 'picocolors';
 import type { ClusterStatus, ServiceStatus } from './status.js';
 
 export function describeStatus(status: ClusterStatus): string {
-  const { tenant, phase, healthy, postgres, rto, rpo, fencing } = status;
+  const { tenant, phase, postgres, rto, rpo, fencing } = status;
   const head = [
-    `cluster ${pc.bold(tenant)}  ${healthy ? pc.green('healthy') : pc.red('NOT HEALTHY')}  PostgreSQL ${postgres}, rto ${rto}${phase === 'ready' ? '' : `, ${phase}`}`,
+    `cluster ${pc.bold(tenant)}  ${describeHealth(status)}  PostgreSQL ${postgres}, rto ${rto}${phase === 'ready' || phase === 'stopped' ? '' : `, ${phase}`}`,
   ];
-  if (status.paused) head.push(pc.yellow('PAUSED: Patroni does not fail over until it is resumed'));
+  if (status.paused) {
+    head.push(pc.yellow(`PAUSED: Patroni does not fail over until it is resumed (pgs cluster resume ${tenant})`));
+  }
   const lines = [
     ...head,
     memberTable(status),
-    serviceTable(status.services),
-    `RPO      ${describeRpo(rpo)}`,
-    `fencing  ${describeFencing(fencing)}`,
+    phase === 'stopped' ? 'services  none: connections are refused' : serviceTable(status.services),
+    ...(phase === 'stopped'
+      ? []
+      : [`RPO      ${describeRpo(rpo)}`, `fencing  ${describeFencing(fencing)}`, ...describeJob(status)]),
     ...describeDrills(status),
     describeDrift(status),
     ...status.warnings.map((w) => pc.yellow(`warning  ${w.replaceAll('\n', '\n         ')}`)),
   ];
   return lines.join('\n');
+}
+
+function describeHealth({ phase, healthy, tenant, drift }: ClusterStatus): string {
+  if (phase !== 'stopped') return healthy ? pc.green('healthy') : pc.red('NOT HEALTHY');
+  return pc.yellow(drift.length === 0 ? `STOPPED (pgs cluster start ${tenant})` : 'NOT STOPPED YET');
+}
+
+function describeJob({ job, tenant }: ClusterStatus): string[] {
+  if (job === null) return [];
+  return [pc.yellow(`job      the ${job.kind} that was begun ${job.since} is not finished (pgs apply ${tenant})`)];
 }
 
 /** The promise where it holds; else why not, and what can happen. */

@@ -14,7 +14,7 @@ import {
 import { judgeMembers } from './fencing.js';
 import { serviceNames, servicePort, type Cluster, type ServiceName } from '../topology/cluster.js';
 import { poolingOf, type Pooling } from '../topology/urls.js';
-import type { TenantPhase } from '../topology/tenant.js';
+import type { Job, TenantPhase } from '../topology/tenant.js';
 import type { DrillRun, Outcome } from '../drills/run.js';
 import type { Plan } from './step.js';
 
@@ -32,6 +32,8 @@ export interface ClusterStatus {
   rpo: { bytes: number; durability: string; verdict: RpoVerdict };
   fencing: ClusterFencing;
   paused: boolean;
+  /** What was begun for all or some members and is not finished; null: nothing. */
+  job: { kind: string; since: string } | null;
   /** Drills and timed switchovers that did not pass and that nobody acknowledged, the oldest first; null: it could not be looked. */
   drills: { outcome: Outcome; kind: string; what: string; started: string; why: string | null }[] | null;
   /** What differs from the spec: the steps that `pgs plan` shows. */
@@ -81,6 +83,9 @@ export interface StatusInput {
   settings?: Record<string, unknown> | null;
   /** By member. */
   fencing?: Record<string, FencingFacts | null>;
+  job?: Job | undefined;
+  /** Members on whose hosts it was seen that nothing of the tenant runs. */
+  stopped?: string[];
   /** Runs that nobody acknowledged yet. */
   drills?: DrillRun[] | null;
 }
@@ -90,7 +95,11 @@ export function judgeCluster(input: StatusInput): ClusterStatus {
   const { spec } = cluster;
   const leader = findLeader(patroni);
   const fencing = judgeMembers(cluster, patroni, input.settings ?? null, input.fencing ?? {});
-  const members = cluster.members.map((m) => judgeMember(m.name, m.host.name, patroni, fencing[m.name]!));
+  const members = cluster.members.map((m) => {
+    const judged = judgeMember(m.name, m.host.name, patroni, fencing[m.name]!);
+    const stopped = judged.role === 'unknown' && (input.stopped ?? []).includes(m.name);
+    return stopped ? { ...judged, role: 'other' as const, state: 'stopped' } : judged;
+  });
   const timelines = new Set(members.map((m) => m.timeline));
   return {
     tenant: cluster.tenant,
@@ -116,7 +125,8 @@ export function judgeCluster(input: StatusInput): ClusterStatus {
       verdict: judgeRpo(patroni, spec.rpoBytes, spec.durability),
     },
     fencing: worstFencing(members, leader?.name ?? null),
-    paused: leader?.fact.paused ?? false,
+    paused: input.settings?.pause === true || (leader?.fact.paused ?? false),
+    job: input.job ? { kind: input.job.kind, since: input.job.since } : null,
     drills:
       input.drills === null
         ? null

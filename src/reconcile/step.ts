@@ -58,6 +58,14 @@ export type Action =
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
   /** Another member takes over if `from` still leads. */
   | { kind: 'switchover'; tenant: string; from: string }
+  /** Of PostgreSQL alone. `in place`: it leads, and clients are held meanwhile. */
+  | { kind: 'restart-postgres'; tenant: string; member: string; how: 'as replica' | 'in place' }
+  /** The replica's data is thrown away and copied anew. */
+  | { kind: 'reinit'; tenant: string; member: string }
+  /** Of clients, on the leader. */
+  | { kind: 'end-sessions'; tenant: string }
+  /** What an operator asked for once is done, and forgotten. */
+  | { kind: 'record-job-done'; tenant: string }
   | { kind: 'sql'; tenant: string };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */
@@ -69,7 +77,18 @@ export type Condition =
   /** `otherThan`: a member that must not be the one. */
   | { kind: 'leader'; tenant: string; otherThan?: string }
   /** `covered`: at RPO 0 a standby that commits wait for is among them. */
-  | { kind: 'streaming'; tenant: string; replicas: number; covered: boolean }
+  | { kind: 'streaming'; tenant: string; replicas: number; covered: boolean; lagBytesMax: number }
+  /** Every member that answers says so. */
+  | { kind: 'paused'; tenant: string; paused: boolean }
+  /** No Patroni of the tenant answers, on hosts that are not left out. */
+  | { kind: 'stopped'; tenant: string; leaveOut: string[] }
+  /** The member serves, and its postmaster is another one than that which started then; null: it was not known. */
+  | { kind: 'restarted'; tenant: string; member: string; startedAt: string | null }
+  /**
+   * The members' PostgreSQLs have the parameters. `taken`: what only a restart changes waits for it; `in force`: all of them run with
+   * all. Members on hosts that are left out are not asked.
+   */
+  | { kind: 'parameters'; tenant: string; want: 'taken' | 'in force'; leaveOut: string[] }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
   /** A write through every entry but those on hosts that are left out, read back through `replica`, TLS verified. */
   | { kind: 'proven'; tenant: string; leaveOut: string[] };

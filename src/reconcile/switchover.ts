@@ -17,7 +17,7 @@ import {
 } from '../postgres/wal.js';
 import type { ProbeResult, WriteProbe } from '../postgres/write-probe.js';
 import { withoutHosts } from '../topology/cluster.js';
-import { withTenantLock } from './change.js';
+import { refuseStopped, withTenantLock } from './change.js';
 import { withCluster, type OpenCluster } from './cluster.js';
 import { describeMove, settleEtcdLeader } from './etcd-leader.js';
 import { changeLeader, inPhase, memberOf, type LeaderChange, type PhaseDone } from './leader-change.js';
@@ -137,6 +137,7 @@ async function underLock(
 export async function preflight(session: Session, open: OpenCluster, wish: string | null): Promise<Preflight> {
   const { cluster, patroni } = open;
   const doing = `planning a switchover of ${cluster.tenant}`;
+  refuseStopped(open.record.phase, cluster.tenant, doing);
   const [facts, keys] = await Promise.all([patroni.gather(), readKeys(session, open)]);
   const choice = chooseSwitchover(cluster, facts, wish);
   if (keys.failover) {

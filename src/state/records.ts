@@ -31,13 +31,24 @@ const allocation = z.strictObject({
   quorumCommit: z.boolean(),
 });
 
+const job = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('restart'), since: z.string(), members: z.record(z.string(), z.string()) }),
+  z.strictObject({
+    kind: z.literal('reinit'),
+    since: z.string(),
+    member: z.string(),
+    startedAt: z.string().nullable(),
+  }),
+]);
+
 /** Strict: a field that this pgs does not know would be lost when it writes the record back. */
 const record = z.strictObject({
   version: z.literal(recordVersion),
   spec,
   allocation,
-  phase: z.enum(['creating', 'ready', 'destroying', 'retired']),
+  phase: z.enum(['creating', 'ready', 'stopped', 'destroying', 'retired']),
   createdAt: z.string(),
+  job: job.optional(),
 }) satisfies z.ZodType<TenantRecord>;
 
 /**

@@ -58,6 +58,17 @@ function longerThan(unitMs: number, limitMs: (spec: Spec) => number, why: string
   };
 }
 
+/** Patroni takes its own default instead of less, with a line in its log (patroni/postgresql/config.py, `CMDLINE_OPTIONS`). */
+function patroniTakesFrom(least: number): Rule {
+  return (value) =>
+    Number(value) < least
+      ? {
+          verdict: 'broken',
+          why: `${value} is less than the ${least} that Patroni takes: it would use its own default`,
+        }
+      : null;
+}
+
 /** PostgreSQL's synchronous_commit by what it waits for; the ones that RPO 0 needs. */
 export const commitLevelsOfRpo0 = ['on', 'remote_apply', 'true', 'yes', '1'];
 
@@ -127,6 +138,9 @@ const rules: Record<string, Rule> = {
       ? { verdict: 'slower', why: `a crashed leader replays up to ${describeMs(ms)} of WAL before it serves again` }
       : null;
   },
+  max_connections: patroniTakesFrom(25),
+  max_locks_per_transaction: patroniTakesFrom(32),
+  max_worker_processes: patroniTakesFrom(2),
   wal_level: (value) =>
     value === 'minimal'
       ? { verdict: 'broken', why: 'minimal has no replication, and so no member that could take over' }

@@ -11,19 +11,26 @@ interface Parameter {
   min: string;
   max: string;
   values: string[];
+  /** A running server keeps its old value: only a restart changes it. */
+  atStart: boolean;
 }
 
 let known: Map<string, Parameter> | null = null;
 
-/** `name|vartype|unit|min_val|max_val|value,value,…`, one a line, as psql -At prints them. */
+/** `name|vartype|unit|min_val|max_val|value,value,…|restart`, one a line, as psql -At prints them. */
 function parameters(): Map<string, Parameter> {
   known ??= new Map(
     readTemplate('postgres/parameters.txt')
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'))
       .map((line) => {
-        const [name, type, unit, min, max, values] = line.split('|') as [string, Parameter['type'], ...string[]];
-        return [name, { type, unit: unit!, min: min!, max: max!, values: values ? values.split(',') : [] }];
+        const [name, type, unit, min, max, values, restart] = line.split('|') as [
+          string,
+          Parameter['type'],
+          ...string[],
+        ];
+        const list = values ? values.split(',') : [];
+        return [name, { type, unit: unit!, min: min!, max: max!, values: list, atStart: restart === 'restart' }];
       }),
   );
   return known;
@@ -62,21 +69,74 @@ function misfitOfEnum({ values }: Parameter, value: string): string | null {
 
 const bytes: Record<string, number> = { B: 1, kB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 };
 
-function misfitOfNumber({ type, unit, min, max }: Parameter, value: string): string | null {
-  const found = /^([+-]?(?:0x[0-9a-f]+|\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+))\s*([a-zA-Z]*)$/i.exec(value);
+/** A number as PostgreSQL reads one, with the unit that it names. */
+const numberWithUnit = /^([+-]?(?:0x[0-9a-f]+|\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+))\s*([a-zA-Z]*)$/i;
+
+function unitsOf(unit: string): { base: string; ownUnit: string; units: Record<string, number> } {
   const [, base = '', ownUnit = ''] = /^(\d*)([a-zA-Z]*)$/.exec(unit) ?? [];
-  const units = ownUnit in bytes ? bytes : ownUnit in unitsMs ? unitsMs : {};
+  return { base, ownUnit, units: ownUnit in bytes ? bytes : ownUnit in unitsMs ? unitsMs : {} };
+}
+
+/** The number in the parameter's own unit, whole where it takes whole ones; null for what is no number with one of its units. */
+function inOwnUnit({ type, unit }: Parameter, value: string): number | null {
+  const found = numberWithUnit.exec(value);
+  const { base, ownUnit, units } = unitsOf(unit);
+  const suffix = found?.[2] ?? '';
+  if (!found || (suffix !== '' && !(suffix in units))) return null;
+  const own = (base === '' ? 1 : Number(base)) * (units[ownUnit] ?? 1);
+  const number = Number(found[1]) * (suffix === '' ? 1 : units[suffix]! / own);
+  return type === 'integer' ? Math.round(number) : number;
+}
+
+function misfitOfNumber(parameter: Parameter, value: string): string | null {
+  const { type, unit, min, max } = parameter;
+  const found = numberWithUnit.exec(value);
+  const { ownUnit, units } = unitsOf(unit);
   const takes = `a ${type === 'real' ? 'number' : 'whole number'}${ownUnit ? `, without a unit in ${unit}, or with one of ${Object.keys(units).join(', ')}` : ''}`;
   if (!found) return `takes ${takes}, not ${JSON.stringify(value)}`;
   const suffix = found[2]!;
   if (suffix !== '' && !(suffix in units)) {
     return ownUnit ? `has no unit ${suffix}: it takes ${takes}` : `has no unit, but ${JSON.stringify(value)} names one`;
   }
-  const own = (base === '' ? 1 : Number(base)) * (units[ownUnit] ?? 1);
-  const inOwn = Number(found[1]) * (suffix === '' ? 1 : units[suffix]! / own);
-  const rounded = type === 'integer' ? Math.round(inOwn) : inOwn;
+  const rounded = inOwnUnit(parameter, value)!;
   if ((min !== '' && rounded < Number(min)) || (max !== '' && rounded > Number(max))) {
     return `is from ${min} to ${max}${unit ? ` ${unit}` : ''}, not ${value}`;
   }
   return null;
+}
+
+/** Whether only a restart changes it; null when the parameter is not known. */
+export function changesAtStart(name: string): boolean | null {
+  return parameters().get(name.toLowerCase())?.atStart ?? null;
+}
+
+/**
+ * Whether both values mean the same to PostgreSQL: `1024MB` and `1GB`, `on` and `true`. Of enumerations a boolean's word stands for
+ * whatever is not off (`wal_compression on` is shown as `pglz`).
+ */
+export function sameValue(name: string, a: string | number | boolean, b: string | number | boolean): boolean {
+  const parameter = parameters().get(name.toLowerCase());
+  const [x, y] = [String(a).trim(), String(b).trim()];
+  if (!parameter || x === y) return x === y;
+  if (parameter.type === 'integer' || parameter.type === 'real')
+    return inOwnUnit(parameter, x) === inOwnUnit(parameter, y);
+  if (parameter.type === 'string') return false;
+  const [p, q] = [truth(x), truth(y)];
+  if (p === null && q === null) return x.toLowerCase() === y.toLowerCase();
+  if (parameter.type === 'bool' || p === false || q === false) return p === q;
+  return true;
+}
+
+function truth(word: string): boolean | null {
+  const text = word.toLowerCase();
+  if (text === '1' || text === 'on' || (text !== '' && ('true'.startsWith(text) || 'yes'.startsWith(text))))
+    return true;
+  if (text === '0' || ['of', 'off'].includes(text)) return false;
+  return text !== '' && ('false'.startsWith(text) || 'no'.startsWith(text)) ? false : null;
+}
+
+/** A whole number in the parameter's own unit, for comparing which one is more; null for what is none. */
+export function numberOf(name: string, value: string | number | boolean): number | null {
+  const parameter = parameters().get(name.toLowerCase());
+  return parameter ? inOwnUnit(parameter, String(value).trim()) : null;
 }

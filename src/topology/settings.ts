@@ -118,13 +118,13 @@ export function refuseSettings(spec: TenantSpec, source: string): void {
   });
 }
 
-/** `name=value` of the command line. */
-export function parseSetting(text: string): [string, string] {
+/** `name=value` of the command line. @param where it was given, for the error */
+export function parseSetting(text: string, where = '--set'): [string, string] {
   const at = text.indexOf('=');
   if (at > 0) return [text.slice(0, at).trim(), text.slice(at + 1)];
   throw new PgsError('usage', {
-    doing: 'reading --set',
+    doing: `reading ${where}`,
     found: `${JSON.stringify(text)} is not of the form name=value`,
-    hint: 'For example: --set work_mem=32MB',
+    hint: 'For example: work_mem=32MB',
   });
 }

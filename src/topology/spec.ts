@@ -93,6 +93,41 @@ export function specToFile(spec: TenantSpec): SpecFile {
   };
 }
 
+/** Fields of the spec that can be set by name like a parameter; PostgreSQL has none of these names. */
+const ownFields = ['rto', 'rpo', 'durability', 'watchdog', 'pool', 'production'] as const;
+
+/**
+ * The spec in its YAML form with some of it set: its own fields by their names, everything else as PostgreSQL's parameters; an empty
+ * value takes a parameter back.
+ * @throws PgsError `usage` for a field that is to be taken back, or a value of `rpo` or `production` that cannot be one
+ */
+export function changeSpecFile(before: TenantSpec, changes: [name: string, value: string][]): SpecFile {
+  const fields: Record<string, unknown> = {};
+  const settings: Record<string, string | number | boolean> = { ...before.settings };
+  for (const [name, value] of changes) {
+    if ((ownFields as readonly string[]).includes(name)) fields[name] = parseField(name, value);
+    else if (value === '') delete settings[name];
+    else settings[name] = value;
+  }
+  return { ...specToFile(before), ...fields, settings };
+}
+
+function parseField(name: string, value: string): unknown {
+  if (name === 'rpo' && /^\d{1,15}$/.test(value)) return Number(value);
+  if (name === 'production' && ['true', 'false'].includes(value)) return value === 'true';
+  if (value !== '' && name !== 'rpo' && name !== 'production') return value;
+  throw new PgsError('usage', {
+    doing: 'reading the command line',
+    found: value === '' ? `${name} always has a value` : `${name} cannot be ${JSON.stringify(value)}`,
+    hint:
+      name === 'rpo'
+        ? 'For example: rpo=0'
+        : name === 'production'
+          ? 'production=true or production=false'
+          : `Say which, as in \`${name}=value\`.`,
+  });
+}
+
 /** A readable name for a tenant that was given none, such as `calm-heron`. */
 export function inventTenantName(taken: string[], random: () => number = Math.random): string {
   const pick = (words: string[]) => words[Math.floor(random() * words.length)]!;

@@ -46,7 +46,31 @@ export interface Allocation {
   quorumCommit: boolean;
 }
 
-export type TenantPhase = 'creating' | 'ready' | 'destroying' | 'retired';
+/**
+ * Something that an operator asked for once and that no difference between spec and cluster would show. Kept until it is done, so that
+ * the same command, or an apply, goes on with it after an interruption.
+ */
+export interface RestartJob {
+  kind: 'restart';
+  /** ISO 8601. */
+  since: string;
+  /** Members whose PostgreSQL restarts, with the start of the postmaster that is to go, as PostgreSQL prints it. */
+  members: Record<string, string>;
+}
+
+/** A replica's data is thrown away and copied anew from the leader. */
+export interface ReinitJob {
+  kind: 'reinit';
+  /** ISO 8601. */
+  since: string;
+  member: string;
+  /** Start of its postmaster, as PostgreSQL prints it; null: it did not run. */
+  startedAt: string | null;
+}
+
+export type Job = RestartJob | ReinitJob;
+
+export type TenantPhase = 'creating' | 'ready' | 'stopped' | 'destroying' | 'retired';
 
 /** `/pgs/state/tenants/<tenant>`; the secrets are a key of their own. */
 export interface TenantRecord {
@@ -55,9 +79,11 @@ export interface TenantRecord {
   spec: TenantSpec;
   allocation: Allocation;
   /**
-   * `creating` until the cluster was proven once; `destroying` from the confirmed destroy on, so a rerun finishes it;
+   * `creating` until the cluster was proven once; `stopped`: nothing of it is to run, its data and its place are kept; `destroying` from the confirmed destroy on, so a rerun finishes it;
    * `retired`: destroyed with its data kept.
    */
   phase: TenantPhase;
   createdAt: string;
+  /** Absent: nothing is under way. */
+  job?: Job | undefined;
 }

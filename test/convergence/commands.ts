@@ -4,6 +4,10 @@ import type { ChangeOptions } from '../../src/reconcile/change.js';
 import { createCluster, type CreateRequest } from '../../src/reconcile/create.js';
 import { destroyCluster } from '../../src/reconcile/destroy.js';
 import { respecCluster } from '../../src/reconcile/respec.js';
+import { pauseCluster } from '../../src/reconcile/pause.js';
+import { reinitMember } from '../../src/reconcile/reinit.js';
+import { stopCluster, type Wanted } from '../../src/reconcile/stop.js';
+import { restartCluster, type RestartRequest } from '../../src/reconcile/restart.js';
 import type { Session } from '../../src/reconcile/session.js';
 import type { Plan } from '../../src/reconcile/step.js';
 import { SimulatedFleet, type FleetState } from './simulated-fleet.js';
@@ -29,7 +33,29 @@ export function destroy(purgeData: boolean): Work {
 
 /** `pgs apply`, with another spec or the same. */
 export function apply(change: Record<string, unknown> = {}): Work {
-  return (session) => respecCluster(session, { tenant, ...change }, 'acme.yaml', undisturbed());
+  const respec = { tenant, command: 'apply', source: 'acme.yaml', given: () => ({ tenant, ...change }) };
+  return (session) => respecCluster(session, respec, undisturbed());
+}
+
+/** `pgs cluster restart`. */
+export function restart(request: Partial<RestartRequest> = {}): Work {
+  const asked = { member: null, pendingOnly: false, ...request };
+  return async (session) => (await restartCluster(session, tenant, asked, undisturbed())).plan;
+}
+
+/** `pgs cluster reinit` of a member that does not lead in the fleet `made`. */
+export function reinit(member: string): Work {
+  return (session) => reinitMember(session, tenant, member, undisturbed());
+}
+
+/** `pgs cluster stop` and `start`. */
+export function stop(want: Wanted): Work {
+  return (session) => stopCluster(session, tenant, want, undisturbed());
+}
+
+/** `pgs cluster pause` and `resume`. */
+export function pause(paused: boolean): Work {
+  return (session) => pauseCluster(session, tenant, paused, undisturbed());
 }
 
 export interface Fleets {
@@ -39,6 +65,8 @@ export interface Fleets {
   empty: FleetState;
   /** With the neighbour and the tenant. */
   made: FleetState;
+  /** The tenant was stopped. */
+  stopped: FleetState;
   /** The tenant was destroyed, its data is kept. */
   retired: FleetState;
 }
@@ -50,6 +78,8 @@ export async function makeFleets(): Promise<Fleets> {
   const empty = fleet.snapshot();
   await fleet.run(create());
   const made = fleet.snapshot();
+  const resting = new SimulatedFleet(made);
+  await resting.run(stop('stopped'));
   await fleet.run(destroy(false));
-  return { bare, empty, made, retired: fleet.snapshot() };
+  return { bare, empty, made, stopped: resting.snapshot(), retired: fleet.snapshot() };
 }

@@ -21,12 +21,14 @@ export interface Interrupted {
   work: Work;
   /** The command that is run after the kill; the same unless said. */
   then?: Work;
+  /** The command that finds nothing to do at the end; the one that is run after the kill unless said. */
+  still?: Work;
   /** Other ways of being interrupted are tried as well. */
   thoroughly?: boolean;
 }
 
 export function describeKills(cases: Interrupted[]): void {
-  describe.each(cases)('$command', ({ from, work, then = work, thoroughly = false }) => {
+  describe.each(cases)('$command', ({ from, work, then = work, still = then, thoroughly = false }) => {
     test('killed before any one change, comes to the same end when it is run again', { timeout: 180_000 }, async () => {
       const { states, fleet: uninterrupted } = await record(fleets[from], work);
       if (then !== work) await uninterrupted.run(then);
@@ -35,7 +37,7 @@ export function describeKills(cases: Interrupted[]): void {
       for (const [i, { before, state }] of states.entries()) {
         const fleet = new SimulatedFleet(state);
         fleet.bury(i % 2 === 0 ? 'just now' : 'long ago');
-        await expectToConverge(fleet, then, expected, `killed before ${before}`);
+        await expectToConverge(fleet, then, still, expected, `killed before ${before}`);
       }
     });
 
@@ -59,7 +61,7 @@ export function describeKills(cases: Interrupted[]): void {
           fleet.onChange = () => undefined;
           // Its lease may be what could not be given back.
           fleet.bury('long ago');
-          await expectToConverge(fleet, work, expected, `connection lost at change ${lost}`);
+          await expectToConverge(fleet, work, still, expected, `connection lost at change ${lost}`);
         }
       },
     );
@@ -74,7 +76,7 @@ export function describeKills(cases: Interrupted[]): void {
         await fleet.run(work).catch((thrown: unknown) => expect(thrown).toBeInstanceOf(Killed));
         for (const host of fleet.hosts.values()) host.killAfter(Infinity);
         fleet.bury('just now');
-        await expectToConverge(fleet, work, expected, `seed ${seed}`);
+        await expectToConverge(fleet, work, still, expected, `seed ${seed}`);
       }
     });
   });
@@ -90,12 +92,12 @@ function endOf(uninterrupted: SimulatedFleet, start: FleetState): End {
   return { outcome: outcome(uninterrupted), neighbours: belongings(new SimulatedFleet(start), neighbour) };
 }
 
-async function expectToConverge(fleet: SimulatedFleet, work: Work, end: End, when: string): Promise<void> {
+async function expectToConverge(fleet: SimulatedFleet, work: Work, still: Work, end: End, when: string): Promise<void> {
   await stepsOf(fleet, work);
   expect(outcome(fleet), when).toEqual(end.outcome);
   expect(belongings(fleet, neighbour), when).toEqual(end.neighbours);
   const changes = fleet.changes.length;
-  expect(await stepsOf(fleet, work), when).toEqual([]);
+  expect(await stepsOf(fleet, still), when).toEqual([]);
   expect(lasting(fleet.changes.slice(changes)), when).toEqual([]);
 }
 

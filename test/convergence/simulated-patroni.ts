@@ -9,6 +9,9 @@ import type { PatroniClient, RestAnswer } from '../../src/patroni/client.js';
 import { sqlFactsQuery, type SqlFacts } from '../../src/postgres/desired.js';
 import { reveal } from '../../src/secrets/secret.js';
 import type { TenantSecrets } from '../../src/secrets/tenant-secrets.js';
+import { orderedParameters, type InForce } from '../../src/topology/in-force.js';
+import { changesAtStart, numberOf } from '../../src/topology/parameters.js';
+import type { Settings } from '../../src/topology/settings.js';
 import { pathsOf, type Cluster, type PlacedMember } from '../../src/topology/cluster.js';
 import { createHash } from 'node:crypto';
 import type { SimulatedDcs } from './simulated-dcs.js';
@@ -24,12 +27,20 @@ interface PatroniConfig {
   postgresql: { listen: string; authentication: { replication: { password: string } } };
 }
 
-/** A running Patroni: what it has loaded. */
+/** A running Patroni: what it has loaded, and the PostgreSQL that it started. */
 interface Running {
   tenant: string;
   host: string;
   config: PatroniConfig;
   tls: Record<string, string>;
+  /** Null until it has data. */
+  postgres: Postmaster | null;
+}
+
+interface Postmaster {
+  startedAt: string;
+  /** What it runs with, in each parameter's own unit. */
+  parameters: Record<string, number | string>;
 }
 
 /** What is in a database cluster; all copies of it are always the same. */
@@ -41,15 +52,19 @@ interface Database {
   databases: string[];
   proofOwner: string | null;
   lookupOwner: string | null;
+  /** Of `orderedParameters`: what the WAL says that a standby needs at least, as a leader wrote it at its start. */
+  needed: Record<string, number>;
 }
 
 export interface PatroniState {
+  starts: number;
   running: Running[];
   databases: [string, Database][];
 }
 
 export class SimulatedPatroni {
   #running: Running[] = [];
+  #starts = 0;
   #databases = new Map<string, Database>();
   readonly #hosts: Map<string, SimulatedHost>;
   readonly #dcs: SimulatedDcs;
@@ -62,11 +77,12 @@ export class SimulatedPatroni {
   }
 
   snapshot(): PatroniState {
-    return structuredClone({ running: this.#running, databases: [...this.#databases] });
+    return structuredClone({ starts: this.#starts, running: this.#running, databases: [...this.#databases] });
   }
 
   restore(state: PatroniState): void {
-    const { running, databases } = structuredClone(state);
+    const { starts, running, databases } = structuredClone(state);
+    this.#starts = starts;
     this.#running = running;
     this.#databases = new Map(databases);
   }
@@ -92,7 +108,8 @@ export class SimulatedPatroni {
   reload(host: string, tenant: string): string | null {
     const loaded = this.#load(host, tenant);
     if (typeof loaded === 'string') return loaded;
-    this.#running = this.#running.map((r) => (r.host === host && r.tenant === tenant ? loaded : r));
+    const same = (r: Running) => r.host === host && r.tenant === tenant;
+    this.#running = this.#running.map((r) => (same(r) ? { ...loaded, postgres: r.postgres } : r));
     this.settle();
     return null;
   }
@@ -106,6 +123,7 @@ export class SimulatedPatroni {
     return {
       tenant,
       host,
+      postgres: null,
       config: parse(config.content, { version: '1.1' }) as PatroniConfig,
       tls: Object.fromEntries(within.map(([path, { content }]) => [path.slice(tls.length + 1), content])),
     };
@@ -147,6 +165,67 @@ export class SimulatedPatroni {
     if (read('config') === undefined) this.#dcs.put(key('config'), JSON.stringify(able[0]!.config.bootstrap.dcs));
     if (read('leader') === undefined) return;
     for (const r of able) if (this.#systemId(r) === null) this.#copyData(r, systemId);
+    for (const r of able) {
+      if (this.#systemId(r) !== systemId) continue;
+      if (r.postgres === null) this.#startPostgres(r, 'standby');
+      else this.#reloadPostgres(r);
+    }
+    this.#writeNeeded(tenant);
+  }
+
+  /** A leader that is promoted goes on with what it has, and its WAL says so. */
+  #writeNeeded(tenant: string): void {
+    const leads = this.#running.find((r) => this.role(r.host, tenant) === 'leader');
+    const database = this.database(tenant);
+    if (!leads?.postgres || !database) return;
+    database.needed = ordered(leads.postgres.parameters);
+  }
+
+  /** What Patroni tells PostgreSQL: the DCS's settings, with Patroni's own defaults. */
+  #told({ tenant, config }: Running): Record<string, number | string> {
+    const stored = this.#dcs.keys.get(`/pgs/dcs/${tenant}/config`)?.value;
+    const settings = (stored === undefined ? config.bootstrap.dcs : JSON.parse(stored)) as {
+      postgresql: { parameters: Settings };
+    };
+    const defaults: Settings = {
+      max_prepared_transactions: 0,
+      max_locks_per_transaction: 64,
+      track_commit_timestamp: 'off',
+    };
+    const all = Object.entries({ ...defaults, ...settings.postgresql.parameters });
+    return Object.fromEntries(all.map(([name, value]) => [name, numberOf(name, value) ?? String(value)]));
+  }
+
+  #startPostgres(r: Running, as: 'standby' | 'leader'): void {
+    const told = this.#told(r);
+    const { needed } = this.#databases.get(this.#systemId(r)!)!;
+    // Patroni starts a standby with no less than the control file asks for (`effective_configuration`).
+    const raised = Object.entries(needed).filter(([name, value]) => Number(told[name]) < value);
+    r.postgres = {
+      startedAt: `start ${++this.#starts}`,
+      parameters: { ...told, ...(as === 'standby' ? Object.fromEntries(raised) : {}) },
+    };
+    if (as === 'leader') this.#writeNeeded(r.tenant);
+  }
+
+  /** What needs no restart is taken at once. */
+  #reloadPostgres(r: Running): void {
+    const { parameters } = r.postgres!;
+    const told = this.#told(r);
+    const kept = Object.entries(parameters).filter(([name]) => changesAtStart(name) === true);
+    r.postgres!.parameters = { ...told, ...Object.fromEntries(kept) };
+  }
+
+  #pending(r: Running): string[] {
+    const told = this.#told(r);
+    const names = new Set([...Object.keys(told), ...Object.keys(r.postgres?.parameters ?? {})]);
+    return [...names].filter((name) => r.postgres?.parameters[name] !== told[name]);
+  }
+
+  /** By host; for comparing what fleets come to. */
+  parameters(tenant: string): Record<string, unknown> {
+    const members = this.#running.filter((r) => r.tenant === tenant);
+    return Object.fromEntries(members.map((r) => [r.host, r.postgres?.parameters ?? null]));
   }
 
   /** Members that can work: the DCS lets them in. */
@@ -172,6 +251,7 @@ export class SimulatedPatroni {
       databases: [],
       proofOwner: null,
       lookupOwner: null,
+      needed: {},
     });
     this.#copyData(first, systemId);
     return systemId;
@@ -201,6 +281,10 @@ export class SimulatedPatroni {
     if (systemId === null || systemId !== this.#dcs.keys.get(`/pgs/dcs/${tenant}/initialize`)?.value) return null;
     const leader = this.#dcs.keys.get(`/pgs/dcs/${tenant}/leader`)?.value;
     if (leader === running.config.name) return 'leader';
+    // With less than its leader it stops replaying.
+    const { needed } = this.#databases.get(systemId)!;
+    const has = running.postgres?.parameters;
+    if (has && Object.entries(needed).some(([name, value]) => Number(has[name]) < value)) return null;
     const { replication } = running.config.postgresql.authentication;
     return replication.password === this.#databases.get(systemId)?.replicationPassword ? 'replica' : null;
   }
@@ -274,11 +358,29 @@ export class SimulatedPatroni {
     if (method === 'PUT' && path === '/config') {
       this.onChange(`settings of ${tenant}`);
       this.#dcs.put(key('config'), JSON.stringify(body));
+      this.settle();
       return { status: 200, body };
     }
     if (method === 'PATCH' && path === '/config') return { status: 200, body };
+    if (method === 'POST' && path === '/restart') return this.#restart(running, body as { role?: string });
+    if (method === 'POST' && path === '/reinitialize') return this.#reinit(running);
     if (method === 'POST' && path === '/switchover') return this.#switchOver(tenant, body as SwitchoverBody);
     return { status: 404, body: '' };
+  }
+
+  #reinit(r: Running): RestAnswer {
+    if (this.role(r.host, r.tenant) === 'leader') return { status: 503, body: 'I am the leader, can not reinitialize' };
+    this.onChange(`reinitialise ${r.config.name}`);
+    this.#startPostgres(r, 'standby');
+    return { status: 200, body: 'reinitialize started' };
+  }
+
+  #restart(r: Running, { role }: { role?: string }): RestAnswer {
+    const now = this.role(r.host, r.tenant);
+    if (role !== undefined && role !== now) return { status: 503, body: 'restart conditions are not satisfied' };
+    this.onChange(`restart of ${r.config.name}${now === 'leader' ? ' in place' : ''}`);
+    this.#startPostgres(r, now === 'leader' ? 'leader' : 'standby');
+    return { status: 200, body: 'restarted successfully' };
   }
 
   #switchOver(tenant: string, { leader, candidate }: SwitchoverBody): RestAnswer {
@@ -303,10 +405,22 @@ export class SimulatedPatroni {
     const role = this.role(host, tenant);
     if (role === null) return { state: 'starting', role: 'uninitialized', patroni: { version: '4.0.7' } };
     const { timeline } = this.database(tenant)!;
-    const common = { state: 'running', timeline, server_version: 170012, patroni: { version: '4.0.7' } };
+    const running = this.#running.find((r) => r.host === host && r.tenant === tenant)!;
+    const stored = this.#dcs.keys.get(`/pgs/dcs/${tenant}/config`)?.value ?? '{}';
+    const told = JSON.parse(stored) as { synchronous_mode?: unknown; pause?: boolean };
+    const common = {
+      ...(told.pause ? { pause: true } : {}),
+      state: 'running',
+      timeline,
+      server_version: 170012,
+      patroni: { version: '4.0.7' },
+      postmaster_start_time: running.postgres?.startedAt,
+      ...(this.#pending(running).length > 0 ? { pending_restart: true } : {}),
+    };
     if (role === 'leader') return { ...common, role: 'primary', xlog: { location: 50331648 } };
     const xlog = { received_location: 50331648, replayed_location: 50331648 };
-    return { ...common, role, replication_state: 'streaming', quorum_standby: true, xlog };
+    const standby = told.synchronous_mode ? { quorum_standby: true } : {};
+    return { ...common, role, replication_state: 'streaming', ...standby, xlog };
   }
 
   // SQL.
@@ -323,7 +437,10 @@ export class SimulatedPatroni {
     const database = this.database(tenant)!;
     const text = reveal(stdin);
     if (text === 'CHECKPOINT') return { code: 0, stdout: '', stderr: '' };
-    if (text === sqlFactsQuery) return { code: 0, stdout: JSON.stringify(sqlFacts(database)), stderr: '' };
+    if (text === sqlFactsQuery) {
+      const facts = { ...sqlFacts(database), parameters: this.#inForce(running!) };
+      return { code: 0, stdout: JSON.stringify(facts), stderr: '' };
+    }
     if (role !== 'leader') return { code: 3, stdout: '', stderr: 'ERROR: cannot execute in a read-only transaction' };
     for (const change of sqlChanges(database, text)) {
       this.onChange(`SQL of ${tenant}`);
@@ -331,6 +448,21 @@ export class SimulatedPatroni {
     }
     return { code: 0, stdout: '', stderr: '' };
   }
+
+  #inForce(r: Running): InForce {
+    const values = Object.entries(r.postgres!.parameters).map(([name, value]) => [name, String(value)]);
+    const given = values.filter(([name]) => changesAtStart(name!) === true).map(([name]) => [name, '0']);
+    return {
+      values: Object.fromEntries(values) as Record<string, string>,
+      given: Object.fromEntries(given) as Record<string, string>,
+      pending: this.#pending(r),
+      overridden: [],
+    };
+  }
+}
+
+function ordered(parameters: Record<string, number | string>): Record<string, number> {
+  return Object.fromEntries(orderedParameters.map((name) => [name, Number(parameters[name] ?? 0)]));
 }
 
 interface SwitchoverBody {
@@ -358,7 +490,7 @@ function sqlChanges(database: Database, text: string): (() => void)[] {
   });
 }
 
-function sqlFacts({ roles, databases, proofOwner, lookupOwner }: Database): SqlFacts {
+function sqlFacts({ roles, databases, proofOwner, lookupOwner }: Database): Omit<SqlFacts, 'parameters'> {
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
   return {
     roles: Object.fromEntries(

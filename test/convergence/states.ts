@@ -85,6 +85,7 @@ function databaseOutcome({ patroni, hosts, dcs }: SimulatedFleet): unknown {
       logins: Object.keys(database?.roles ?? {}).sort(),
       databases: database?.databases ?? [],
       proofOwner: database?.proofOwner ?? null,
+      parameters: patroni.parameters(tenant),
     };
   });
 }

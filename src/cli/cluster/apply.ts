@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
-import { PgsError, exitCodePlanHasChanges, exitCodes } from '../../errors.js';
+import { PgsError } from '../../errors.js';
 import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js';
 import { gatherCluster, openCluster, type OpenCluster } from '../../reconcile/cluster.js';
 import { createCluster, planCreate } from '../../reconcile/create.js';
-import { respecCluster, withSpec } from '../../reconcile/respec.js';
+import { respecCluster, respecced, type Respec } from '../../reconcile/respec.js';
 import type { Session } from '../../reconcile/session.js';
 import type { Plan } from '../../reconcile/step.js';
 import { withHosts, type Context } from '../context.js';
-import { describePlan, hasChanges, planToJson, reportSteps } from '../plan-text.js';
+import { reportSteps, showChange, showDryRun } from '../plan-text.js';
 import { resolveTenant } from './tenant.js';
 
 /** `-o json`: {subject, changes, steps: [{id, host, title, reason, diff, needs, timeoutMs, destructive}], warnings} */
@@ -23,9 +23,7 @@ async function showPlan(
 ): Promise<void> {
   const found = await planFor(session, given, file);
   found.open.patroni.close();
-  await terminal.result(planToJson(found.plan), () => describePlan(found.plan));
-  if (hasChanges(found.plan)) process.exitCode = exitCodePlanHasChanges;
-  else if (found.plan.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
+  await showDryRun(terminal, found.plan);
 }
 
 async function planFor(
@@ -41,27 +39,18 @@ async function planFor(
   if (!(await (await session.store()).getTenant(spec.tenant))) {
     return planCreate(session, { given: spec, hosts: null, source: file, reuseData: false });
   }
-  const open = withSpec(await openCluster(session, spec.tenant), spec, file);
+  const open = respecced(await openCluster(session, spec.tenant), fromFile(spec, file));
   return { open, plan: planOf(open, await gatherCluster(session, open)) };
 }
 
 export async function apply(
   given: string | undefined,
-  options: { file?: string; dryRun: boolean },
+  options: { file?: string; dryRun: boolean; force: boolean },
   command: Command,
 ): Promise<void> {
   await withHosts(command, async (context) => {
     if (options.dryRun) return showPlan(context, given, options.file);
-    const applied = await applyFor(context, given, options.file);
-    const { terminal } = context;
-    for (const warning of applied.warnings) terminal.warn(warning);
-    const changes = applied.steps.filter((s) => s.action.kind !== 'none').length;
-    await terminal.result(
-      { ...(planToJson(applied) as object), applied: true },
-      () => `${applied.subject}: ${changes === 0 ? 'nothing to change' : `${changes} changes applied`}`,
-    );
-    // What could not be looked at is not known to be as it should.
-    if (applied.warnings.length > 0) process.exitCode = exitCodes['unknown-result'];
+    await showChange(context.terminal, await applyFor(context, given, options.file, options.force));
   });
 }
 
@@ -69,6 +58,7 @@ async function applyFor(
   { session, terminal, signal }: Context,
   given: string | undefined,
   file: string | undefined,
+  force: boolean,
 ): Promise<Plan> {
   const onEvent = reportSteps(terminal);
   if (file !== undefined) {
@@ -82,17 +72,21 @@ async function applyFor(
       created.open.patroni.close();
       return created.plan;
     }
-    return respecCluster(session, spec, file, { signal, onEvent });
+    return respecCluster(session, fromFile(spec, file), { signal, onEvent, force });
   }
   const tenant = await resolveTenant(session, given);
   return withTenantLock(session, tenant, `apply ${tenant}`, signal, async (lock, held) => {
     const open = await openCluster(session, tenant);
     try {
-      return await applyCluster(session, open, lock, { signal: held, onEvent });
+      return await applyCluster(session, open, lock, { signal: held, onEvent, force });
     } finally {
       open.patroni.close();
     }
   });
+}
+
+function fromFile(spec: SpecFileContent, file: string): Respec {
+  return { tenant: spec.tenant, command: `apply -f ${file}`, source: file, given: () => spec };
 }
 
 type SpecFileContent = Record<string, unknown> & { tenant: string };

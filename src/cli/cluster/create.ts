@@ -41,7 +41,7 @@ function requestOf(tenant: string | undefined, options: CreateOptions): CreateRe
     watchdog: options.watchdog,
     pool: options.pool,
     production: options.production,
-    settings: options.set.length > 0 ? Object.fromEntries(options.set.map(parseSetting)) : undefined,
+    settings: options.set.length > 0 ? Object.fromEntries(options.set.map((text) => parseSetting(text))) : undefined,
   };
   return {
     given: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { PgsError } from '../../errors.js';
 import { runSuperuserSql } from '../../postgres/client.js';
 import { findLeader } from '../../patroni/facts.js';
+import { refuseStopped } from '../../reconcile/change.js';
 import { withCluster, type OpenCluster } from '../../reconcile/cluster.js';
 import type { Session } from '../../reconcile/session.js';
 import type { ServiceName } from '../../topology/cluster.js';
@@ -20,6 +21,7 @@ export interface PsqlOptions {
 export async function psql(given: string | undefined, options: PsqlOptions, command: Command): Promise<void> {
   const target = await withSession(command, async ({ session }) => {
     return withCluster(session, await resolveTenant(session, given), async (open) => {
+      refuseStopped(open.record.phase, open.cluster.tenant, `opening psql on ${open.cluster.tenant}`);
       if (options.superuser) return await runAsSuperuser(session, open, options);
       return libpqUrl(
         open.cluster,

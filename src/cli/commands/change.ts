@@ -75,11 +75,18 @@ export function applyCommand(): Command {
     .argument('[tenant]', tenant)
     .option('-f, --file <file>', 'take the spec from this file (made when the tenant is new)')
     .option('--dry-run', 'show the plan and change nothing (exit code 3 when there is something to do)', false)
+    .option('--force', 'where a leader has to restart, end transactions that do not end by themselves', false)
     .addHelpText('after', '\nExamples:\n  $ pgs apply acme\n  $ pgs apply -f acme.yaml --dry-run')
-    .action(async (name: string | undefined, options: { file?: string; dryRun: boolean }, command: Command) => {
-      const { apply } = await import('../cluster/apply.js');
-      await apply(name, options, command);
-    });
+    .action(
+      async (
+        name: string | undefined,
+        options: { file?: string; dryRun: boolean; force: boolean },
+        command: Command,
+      ) => {
+        const { apply } = await import('../cluster/apply.js');
+        await apply(name, options, command);
+      },
+    );
 }
 
 export function useCommand(): Command {

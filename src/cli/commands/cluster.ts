@@ -1,6 +1,16 @@
 // `pgs cluster …`: declarations only; what the commands do is in `src/cli/cluster/`.
 
-import { Argument, Command, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { tenantArgument } from './arguments.js';
+import {
+  pauseCommand,
+  reinitCommand,
+  restartCommand,
+  resumeCommand,
+  setCommand,
+  startCommand,
+  stopCommand,
+} from './day-two.js';
 
 export function clusterCommand(): Command {
   return new Command('cluster')
@@ -13,14 +23,17 @@ export function clusterCommand(): Command {
     .addCommand(rtoCommand())
     .addCommand(psqlCommand())
     .addCommand(logsCommand())
+    .addCommand(setCommand())
+    .addCommand(restartCommand())
+    .addCommand(reinitCommand())
+    .addCommand(pauseCommand())
+    .addCommand(resumeCommand())
+    .addCommand(stopCommand())
+    .addCommand(startCommand())
     .addCommand(destroyCommand());
 }
 
 const collect = (value: string, before: string[]) => [...before, value];
-
-function tenantArgument(): Argument {
-  return new Argument('[tenant]', 'name of the tenant (may be left out with one tenant, or after `pgs use`)');
-}
 
 function serviceOption(): Option {
   return new Option('--service <name>', 'service').choices(['primary', 'replica', 'direct', 'direct-ro']);

@@ -8,7 +8,9 @@ import { desiredDcsSettings } from '../../../src/patroni/desired.js';
 import type { ReachableMember } from '../../../src/patroni/facts.js';
 import { desiredMember } from '../../../src/reconcile/member.js';
 import { sha256, type ClusterFacts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
+import { wantedParameters } from '../../../src/reconcile/plan-restarts.js';
 import { reveal } from '../../../src/secrets/secret.js';
+import type { InForce } from '../../../src/topology/in-force.js';
 import type { Cluster } from '../../../src/topology/cluster.js';
 import { clusterOf, fakeSecrets, recordOf } from '../../fixtures/fleet.js';
 
@@ -37,7 +39,9 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
       members: Object.fromEntries(cluster.members.map((m, i) => [m.name, i === 0 ? leader() : replica()])),
     },
     settings: desiredDcsSettings(cluster),
+    parameters: Object.fromEntries(cluster.members.map((m) => [m.name, inForce(cluster)])),
     sql: {
+      parameters: inForce(cluster),
       roles: {
         [app.user]: sha256(reveal(secrets.appScram)),
         [probe.user]: sha256(reveal(secrets.probeScram)),
@@ -48,6 +52,12 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
       lookupOwner: 'pgs_lookup',
     },
   };
+}
+
+/** What a member runs with that has all that it should. */
+function inForce(cluster: Cluster): InForce {
+  const values = Object.entries(wantedParameters(cluster)).map(([name, value]) => [name, String(value)]);
+  return { values: Object.fromEntries(values) as Record<string, string>, given: {}, pending: [], overridden: [] };
 }
 
 /** A host on which all of this is in place and loaded. */

@@ -28,6 +28,7 @@ function factsWith(listening: ListeningPort[], unit: 'active' | 'inactive' = 'ac
     settings: null,
     patroni: { members: {} },
     sql: null,
+    parameters: {},
   };
 }
 

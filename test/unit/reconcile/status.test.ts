@@ -129,6 +129,26 @@ describe('the text', () => {
     expect(textOf({}, { phase: 'creating' })).toMatch(/rto norm, creating/);
   });
 
+  test('of one that is stopped says so and how to start it, and nothing of services and RPO', () => {
+    const members = { 'acme-1': gone, 'acme-2': gone, 'acme-3': gone };
+    const text = textOf(members, { phase: 'stopped', stopped: ['acme-1', 'acme-2'] });
+    expect(text).toMatch(/^cluster acme {2}STOPPED \(pgs cluster start acme\)/);
+    expect(text).toMatch(/acme-2 +h2 +other +stopped/);
+    expect(text).toMatch(/acme-3 +h3 +unknown +no answer/);
+    expect(text).toContain('connections are refused');
+    expect(text).not.toMatch(/RPO|fencing/);
+  });
+
+  test('of one with something unfinished says what, and who waits for a restart', () => {
+    const since = '2026-11-21T10:00:00.000Z';
+    const text = textOf(
+      { 'acme-2': replica({ pendingRestart: true }) },
+      { job: { kind: 'restart', since, members: { 'acme-2': 'then' } } },
+    );
+    expect(text).toContain(`the restart that was begun ${since} is not finished (pgs apply acme)`);
+    expect(text).toMatch(/acme-2 .*restart pending/);
+  });
+
   test('shows how a service is pooled, and an entry that has lost a pooler', () => {
     expect(textOf()).toMatch(/primary +20000 .*by transaction\n/);
     expect(textOf()).toMatch(/direct +20002 +acme-1 \(from all 4 entries\) *\n/);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { misfitOf } from '../../../src/topology/parameters.js';
+import { changesAtStart, misfitOf, sameValue } from '../../../src/topology/parameters.js';
 import { deriveSettings } from '../../../src/topology/settings.js';
 import { recordOf } from '../../fixtures/fleet.js';
 
@@ -42,4 +42,27 @@ test.each([
 test('all that pgs derives fits', () => {
   const derived = deriveSettings(recordOf().allocation, 'norm');
   expect(Object.entries(derived).flatMap(([name, value]) => misfitOf(name, value) ?? [])).toEqual([]);
+});
+
+test.each([
+  ['work_mem', '32MB', '32768', true],
+  ['work_mem', '32MB', '32767', false],
+  ['shared_buffers', '1GB', '131072', true],
+  ['checkpoint_timeout', '5min', '300', true],
+  ['random_page_cost', 1.1, '1.1', true],
+  ['jit', 'yes', 'on', true],
+  ['jit', 'no', 'on', false],
+  ['wal_level', 'REPLICA', 'replica', true],
+  ['wal_level', 'logical', 'replica', false],
+  ['log_line_prefix', '%m ', '%m', true],
+  ['search_path', 'a', 'A', false],
+  ['my_extension.level', '3', '3', true],
+])('%s %j and %j: the same is %s', (name, a, b, same) => {
+  expect(sameValue(name, a, b)).toBe(same);
+});
+
+test('what takes effect at a start only is known for PostgreSQL’s own parameters', () => {
+  expect(['max_connections', 'shared_buffers', 'wal_level'].map(changesAtStart)).toEqual([true, true, true]);
+  expect(['work_mem', 'wal_sender_timeout'].map(changesAtStart)).toEqual([false, false]);
+  expect(changesAtStart('my_extension.level')).toBeNull();
 });

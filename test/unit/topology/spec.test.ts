@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { PgsError } from '../../../src/errors.js';
 import { parseSetting } from '../../../src/topology/settings.js';
-import { completeSpec, inventTenantName, specToFile } from '../../../src/topology/spec.js';
+import { changeSpecFile, completeSpec, inventTenantName, specToFile } from '../../../src/topology/spec.js';
 import { parseTenantName } from '../../../src/inventory/names.js';
 
 const defaults = { rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'off', postgres: 17 } as const;
@@ -61,6 +61,32 @@ test('a weaker synchronous_commit is allowed where loss is', () => {
 test('a setting keeps everything behind the first equals sign', () => {
   expect(parseSetting("search_path=a=b, 'c'")).toEqual(['search_path', "a=b, 'c'"]);
   expect(() => parseSetting('work_mem')).toThrowError(/name=value/);
+});
+
+describe('a spec that is changed by name=value', () => {
+  const before = complete({ settings: { work_mem: '8MB', jit: 'off' } });
+  const changed = (...changes: [string, string][]) =>
+    completeSpec(changeSpecFile(before, changes), before, 'the command line');
+
+  test('keeps the rest; an empty value takes a parameter back, and one of its own fields is no parameter', () => {
+    expect(changed(['jit', ''], ['max_connections', '300'], ['rto', 'fast'], ['rpo', '1048576'])).toEqual({
+      ...before,
+      rto: 'fast',
+      rpoBytes: 1048576,
+      settings: { work_mem: '8MB', max_connections: '300' },
+    });
+    expect(changed(['production', 'true']).production).toBe(true);
+  });
+
+  test.each<[string, string, RegExp]>([
+    ['rto', '', /rto always has a value/],
+    ['rpo', 'none', /rpo cannot be "none"/],
+    ['rto', 'faster', /Invalid option/],
+    ['max_connections', '20', /less than the 25 that Patroni takes/],
+    ['port', '5432', /pgs allocates ports/],
+  ])('is refused with %s=%s', (name, value, why) => {
+    expect(() => changed([name, value])).toThrow(why);
+  });
 });
 
 test('invented names are valid and avoid what is taken', () => {

@@ -1,0 +1,57 @@
+// `pgs cluster stop` and `start`. Whether a tenant is to run is part of its record, so that an apply keeps it as it is.
+
+import type { TenantPhase } from '../topology/tenant.js';
+import { applyCluster, planOf, refuseNotReady, refusePaused, withTenantLock, type ChangeOptions } from './change.js';
+import { gatherCluster, openCluster, withCluster, type OpenCluster } from './cluster.js';
+import { refuseOtherJob } from './job.js';
+import type { Session } from './session.js';
+import type { Plan } from './step.js';
+
+/** Whether the tenant is to run. */
+export type Wanted = 'stopped' | 'ready';
+
+/** With nothing stored. @throws PgsError as `stopCluster` */
+export async function planStop(session: Session, tenant: string, want: Wanted): Promise<Plan> {
+  return withCluster(session, tenant, async (open) => {
+    const other = withPhase(open, want);
+    const facts = await gatherCluster(session, other);
+    const plan = planOf(other, facts);
+    refusePaused(tenant, plan, facts);
+    return plan;
+  });
+}
+
+/**
+ * Stops everything of the tenant, or starts it again and proves that it serves. Either goes on after an interruption by the same
+ * command, or by an apply.
+ * @throws PgsError `endangers` for one that is being made or removed, or is paused, and as `applyCluster`
+ */
+export async function stopCluster(
+  session: Session,
+  tenant: string,
+  want: Wanted,
+  options: ChangeOptions,
+): Promise<Plan> {
+  const command = `cluster ${want === 'stopped' ? 'stop' : 'start'} ${tenant}`;
+  return withTenantLock(session, tenant, command, options.signal, async (lock, signal) => {
+    const open = withPhase(await openCluster(session, tenant), want);
+    try {
+      const facts = await gatherCluster(session, open);
+      refusePaused(tenant, planOf(open, facts), facts);
+      const store = await session.store();
+      await store.updateTenant(tenant, (record) => ({ ...record, phase: want }), lock);
+      return await applyCluster(session, open, lock, { ...options, signal });
+    } finally {
+      open.patroni.close();
+    }
+  });
+}
+
+function withPhase(open: OpenCluster, want: Wanted): OpenCluster {
+  const { phase } = open.record;
+  const settled: TenantPhase[] = ['ready', 'stopped'];
+  const doing = `${want === 'stopped' ? 'stopping' : 'starting'} ${open.cluster.tenant}`;
+  if (!settled.includes(phase)) refuseNotReady(phase, open.cluster.tenant, doing);
+  if (want === 'stopped') refuseOtherJob(open.record, doing);
+  return { ...open, record: { ...open.record, phase: want } };
+}
