@@ -1,6 +1,7 @@
 // Changing a tenant under its lock: gather, plan, apply, until nothing differs.
 
 import { PgsError, PgsErrors } from '../errors.js';
+import { readTenantKeys } from '../etcd/tenants.js';
 import { patroniUnit } from '../patroni/desired.js';
 import type { TenantPhase } from '../topology/tenant.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
@@ -94,6 +95,17 @@ export async function applyCluster(
   const effects = createEffects(session, open, lock, options.force);
   await executePlan(plan, effects, { onEvent: options.onEvent, signal: options.signal });
   return plan;
+}
+
+/**
+ * Before what is wanted is stored: a paused cluster is looked at as a whole, and left as it is when the change needs Patroni.
+ * @throws PgsError `endangers` as `refusePaused`
+ */
+export async function refuseWhilePaused(session: Session, open: OpenCluster): Promise<void> {
+  const { settings } = await readTenantKeys(await session.dcs(), open.cluster.tenant);
+  if (!isPaused({ settings })) return;
+  const facts = await gatherCluster(session, open);
+  refusePaused(open.cluster.tenant, planOf(open, facts), facts);
 }
 
 /**

@@ -104,7 +104,7 @@ async function perform(
     }
     case 'record-job-done': {
       const store = await session.store();
-      await store.updateTenant(tenant, ({ job: _done, ...record }) => record, lock);
+      await store.updateTenant(tenant, (record) => ({ ...record, job: undefined }), lock);
       return;
     }
     case 'record-retire': {

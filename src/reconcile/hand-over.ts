@@ -26,13 +26,14 @@ export async function handOver(
     const facts = await open.patroni.gather();
     if (findLeader(facts)?.name !== from) return;
     try {
-      await changeLeader(session, open, chooseSwitchover(open.cluster, facts, null), {
+      const { leader } = await changeLeader(session, open, chooseSwitchover(open.cluster, facts, null), {
         signal: new AbortController().signal,
         onPhase: () => undefined,
         startedMs: performance.now(),
         whenBusy: force ? 'go on' : 'give up',
       });
-      return;
+      // The order to stop may have been lost on its way, or the candidate with it.
+      if (leader !== from || performance.now() > deadlineMs) return;
     } catch (thrown) {
       const notYet = thrown instanceof PgsError && thrown.code === 'endangers' && performance.now() < deadlineMs;
       if (!notYet) throw thrown;

@@ -4,7 +4,15 @@
 import { chooseReinit } from '../patroni/reinit.js';
 import type { PatroniFacts } from '../patroni/facts.js';
 import type { ReinitJob } from '../topology/tenant.js';
-import { applyCluster, planOf, refuseNotReady, refusePaused, withTenantLock, type ChangeOptions } from './change.js';
+import {
+  applyCluster,
+  planOf,
+  refuseNotReady,
+  refusePaused,
+  refuseWhilePaused,
+  withTenantLock,
+  type ChangeOptions,
+} from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob, withJob } from './job.js';
 import type { Session } from './session.js';
@@ -35,9 +43,8 @@ export async function reinitMember(
     options.signal,
     (lock, signal) =>
       withCluster(session, tenant, async (open) => {
-        const facts = await gatherCluster(session, open);
-        const job = jobFor(open, facts.patroni, member, new Date());
-        refusePaused(tenant, planOf({ ...open, record: { ...open.record, job } }, facts), facts);
+        const job = jobFor(open, await open.patroni.gather(), member, new Date());
+        await refuseWhilePaused(session, { ...open, record: { ...open.record, job } });
         return applyCluster(session, await withJob(session, open, job, lock), lock, { ...options, signal });
       }),
   );

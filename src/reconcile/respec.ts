@@ -3,7 +3,7 @@
 import { PgsError } from '../errors.js';
 import { completeSpec } from '../topology/spec.js';
 import type { TenantSpec } from '../topology/tenant.js';
-import { applyCluster, withTenantLock, type ChangeOptions } from './change.js';
+import { applyCluster, refuseWhilePaused, withTenantLock, type ChangeOptions } from './change.js';
 import { openCluster, type OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
@@ -44,9 +44,10 @@ export async function respecCluster(session: Session, respec: Respec, options: C
   const { tenant, command } = respec;
   return withTenantLock(session, tenant, command, options.signal, async (lock, signal) => {
     const open = respecced(await openCluster(session, tenant), respec);
-    const store = await session.store();
-    await store.updateTenant(tenant, (record) => ({ ...record, spec: open.record.spec }), lock);
     try {
+      await refuseWhilePaused(session, open);
+      const store = await session.store();
+      await store.updateTenant(tenant, (record) => ({ ...record, spec: open.record.spec }), lock);
       return await applyCluster(session, open, lock, { ...options, signal });
     } finally {
       open.patroni.close();

@@ -6,7 +6,15 @@ import { findLeader, streamingReplicas, type PatroniFacts } from '../patroni/fac
 import { refuseUnknownMember } from '../patroni/switchover.js';
 import type { Cluster } from '../topology/cluster.js';
 import type { RestartJob } from '../topology/tenant.js';
-import { applyCluster, planOf, refuseNotReady, refusePaused, withTenantLock, type ChangeOptions } from './change.js';
+import {
+  applyCluster,
+  planOf,
+  refuseNotReady,
+  refusePaused,
+  refuseWhilePaused,
+  withTenantLock,
+  type ChangeOptions,
+} from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob, withJob } from './job.js';
 import type { Session } from './session.js';
@@ -51,6 +59,7 @@ export async function restartCluster(
   return withTenantLock(session, tenant, `cluster restart ${tenant}`, options.signal, (lock, signal) =>
     withCluster(session, tenant, async (open) => {
       const job = jobFor(open, await open.patroni.gather(), request, new Date());
+      if (job) await refuseWhilePaused(session, { ...open, record: { ...open.record, job } });
       const asked = job ? await withJob(session, open, job, lock) : open;
       const plan = await applyCluster(session, asked, lock, { ...options, signal });
       return { plan, members: Object.keys(job?.members ?? {}), resumed: open.record.job?.since ?? null };

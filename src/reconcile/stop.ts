@@ -1,7 +1,15 @@
 // `pgs cluster stop` and `start`. Whether a tenant is to run is part of its record, so that an apply keeps it as it is.
 
 import type { TenantPhase } from '../topology/tenant.js';
-import { applyCluster, planOf, refuseNotReady, refusePaused, withTenantLock, type ChangeOptions } from './change.js';
+import {
+  applyCluster,
+  planOf,
+  refuseNotReady,
+  refusePaused,
+  refuseWhilePaused,
+  withTenantLock,
+  type ChangeOptions,
+} from './change.js';
 import { gatherCluster, openCluster, withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob } from './job.js';
 import type { Session } from './session.js';
@@ -36,8 +44,7 @@ export async function stopCluster(
   return withTenantLock(session, tenant, command, options.signal, async (lock, signal) => {
     const open = withPhase(await openCluster(session, tenant), want);
     try {
-      const facts = await gatherCluster(session, open);
-      refusePaused(tenant, planOf(open, facts), facts);
+      await refuseWhilePaused(session, open);
       const store = await session.store();
       await store.updateTenant(tenant, (record) => ({ ...record, phase: want }), lock);
       return await applyCluster(session, open, lock, { ...options, signal });
