@@ -3,7 +3,7 @@
 import { DrillStore } from '../drills/store.js';
 import { PgsError } from '../errors.js';
 import { gatherCluster, assembleCluster, type OpenCluster } from './cluster.js';
-import { withTenantLock, type ChangeOptions } from './change.js';
+import { refusePaused, withTenantLock, type ChangeOptions } from './change.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
 import { planDestroy } from './plan-cluster.js';
@@ -46,5 +46,7 @@ export async function planRemoval(
   }
   const open = await assembleCluster(session, stored.record, stored.sealedSecrets);
   const facts = await gatherCluster(session, open);
-  return { open, plan: planDestroy({ cluster: open.cluster, facts, purgeData }) };
+  const plan = planDestroy({ cluster: open.cluster, facts, purgeData });
+  refusePaused(tenant, plan, facts);
+  return { open, plan };
 }

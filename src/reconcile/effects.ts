@@ -18,7 +18,7 @@ import { requestReinit } from '../patroni/reinit.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql, endClientSessions } from '../postgres/desired.js';
 import type { TenantLock } from '../state/lock.js';
-import { withoutHosts } from '../topology/cluster.js';
+import { withoutHosts, type PlacedMember } from '../topology/cluster.js';
 import { differencesInForce, type ParameterDifference } from '../topology/in-force.js';
 import { gatherSql, type OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
@@ -164,6 +164,12 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       const { settings } = await readTenantKeys(await session.dcs(), condition.tenant);
       return { done: equal(settings, condition.config), seen: 'the settings in the DCS are still the old ones' };
     }
+    case 'ttl-known': {
+      const { members } = withoutHosts(open.cluster, condition.leaveOut);
+      const known = await Promise.all(members.map(async (m) => [m.name, await knownTtl(open, m)] as const));
+      const others = known.filter(([, ttlS]) => ttlS !== condition.ttlS);
+      return { done: others.length === 0, seen: others.map(([name, ttlS]) => `${name} knows ${ttlS} s`).join(', ') };
+    }
     case 'paused': {
       const { members } = await open.patroni.gather(1500);
       const others = Object.entries(members).filter(([, fact]) => fact.reachable && fact.paused !== condition.paused);
@@ -213,6 +219,13 @@ async function checkProof(session: Session, { cluster, secrets }: OpenCluster, l
     if (thrown instanceof PgsError && thrown.code === 'unreachable') return { done: false, seen: thrown.message };
     throw thrown;
   }
+}
+
+/** Null for one that does not answer. */
+async function knownTtl({ patroni }: OpenCluster, member: PlacedMember): Promise<number | null> {
+  const answer = await patroni.request(member, 'GET', '/config', undefined, 1500).catch(() => null);
+  const ttl = (answer?.body as { ttl?: unknown } | undefined)?.ttl;
+  return typeof ttl === 'number' ? ttl : null;
 }
 
 async function askMembers({ cluster, patroni }: OpenCluster, leaveOut: string[]): Promise<PatroniFacts> {

@@ -73,19 +73,31 @@ export function planCluster(input: PlanInput): Plan {
     return { subject: `cluster ${tenant}`, steps: [...stops, ...seen], warnings, notes: [] };
   }
   const access = facts.dcsAccess === 'right' ? [] : [dcsAccessStep(tenant)];
-  const { steps, restarts: units } = memberSteps(input, idsOf(access));
+  const longer = raisesTtl(input) ? longerTtlSteps(input, idsOf(access)) : [];
+  const { steps, restarts: units } = memberSteps(input, idsOf([...access, ...longer]));
   const late = raisesConnections(input) ? steps.filter(reloadsPooler) : [];
   const members = steps.filter((step) => !late.includes(step));
-  const anew = reinitSteps(input, idsOf([...access, ...members]));
-  const bootstrap = bootstrapSteps(input, idsOf([...access, ...members, ...anew]));
-  const restarts = restartSteps(input, changesParameters(input), units, idsOf([...access, ...members, ...bootstrap]));
+  const before = [...access, ...longer, ...members];
+  const anew = reinitSteps(input, idsOf(before));
+  const bootstrap = bootstrapSteps(input, idsOf([...before, ...anew]));
+  const restarts = restartSteps(input, changesParameters(input), units, idsOf([...before, ...bootstrap]));
   const afterwards = late.map((step) => ({ ...step, needs: [...step.needs, ...idsOf(restarts)] }));
   // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
   const pooling = input.phase === 'creating' ? [] : poolingSteps(members, bootstrap);
   const routing = routingSteps(input, idsOf([...first, ...pooling]));
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
-  const begun = [...access, ...members, ...anew, ...bootstrap, ...restarts, ...afterwards, ...routing, ...unpooled];
+  const begun = [
+    ...access,
+    ...longer,
+    ...members,
+    ...anew,
+    ...bootstrap,
+    ...restarts,
+    ...afterwards,
+    ...routing,
+    ...unpooled,
+  ];
   const changes = [...begun, ...jobDoneSteps(input, idsOf(begun))];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
   return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings, notes };
@@ -177,7 +189,8 @@ function unpoolSteps({ cluster, facts }: PlanInput, needs: string[]): Step[] {
 }
 
 /** What needs a running cluster: a leader, the first roles, streaming replicas, the steady settings. */
-function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: string[]): Step[] {
+function bootstrapSteps(input: PlanInput, needs: string[]): Step[] {
+  const { cluster, phase, secrets, facts } = input;
   const { tenant, spec } = cluster;
   const steps: Step[] = [];
   const leaderKnown = findLeader(facts.patroni) !== null;
@@ -212,9 +225,7 @@ function bootstrapSteps({ cluster, phase, secrets, facts }: PlanInput, needs: st
     const wait = streamingStep(cluster, facts, 'all', `${streaming} of ${replicas} replicas stream`, afterLeader);
     steps.push(told ? wait : uncovered(wait));
   }
-  // Who paused Patroni resumes it; that is no difference to mend.
-  const settings = { ...desiredDcsSettings(cluster), ...(isPaused(facts) ? { pause: true } : {}) };
-  if (!equal(facts.settings, settings)) steps.push(settingsStep(cluster, settings, facts.settings, idsOf(steps)));
+  if (!raisesTtl(input) && !equal(facts.settings, wantedSettings(input))) steps.push(settingsStep(input, idsOf(steps)));
   if (!told && !covered) {
     steps.push(
       streamingStep(cluster, facts, 'synchronous', 'commits are to wait for a standby from now on', idsOf(steps)),
@@ -271,13 +282,43 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-function settingsStep(
-  cluster: Cluster,
-  wanted: Record<string, unknown>,
-  found: Record<string, unknown> | null,
-  needs: string[],
-): Step {
+/** Who paused Patroni resumes it; that is no difference to mend. */
+function wantedSettings({ cluster, facts }: PlanInput): Record<string, unknown> {
+  return { ...desiredDcsSettings(cluster), ...(isPaused(facts) ? { pause: true } : {}) };
+}
+
+/**
+ * The watchdog's time is ttl less the margin in the member's own file. With a longer ttl comes a larger margin: in the file first, it would
+ * leave the watchdog little time or none, and a healthy leader would be killed. So the members are told the ttl before their files change;
+ * a shorter one comes after them.
+ */
+function raisesTtl({ cluster, facts, phase }: PlanInput): boolean {
+  if (phase === 'creating' || facts.settings === null || findLeader(facts.patroni) === null) return false;
+  return presets[cluster.spec.rto].patroni.ttlS > parsePatroniSettings(facts.settings).ttlS;
+}
+
+function longerTtlSteps(input: PlanInput, needs: string[]): Step[] {
+  const { cluster, facts } = input;
   const { tenant, spec } = cluster;
+  const settings = settingsStep(input, needs);
+  const { ttlS } = presets[spec.rto].patroni;
+  const leaveOut = unknownHosts(facts).map(([host]) => host);
+  return [
+    settings,
+    {
+      ...blankStep(`${tenant}/ttl-known`),
+      title: `wait until the members of ${tenant} know the ttl of ${ttlS} s`,
+      reason: 'their watchdogs get a larger margin only then',
+      needs: [settings.id],
+      timeoutMs: 60_000,
+      done: { kind: 'ttl-known', tenant, ttlS, leaveOut },
+    },
+  ];
+}
+
+function settingsStep(input: PlanInput, needs: string[]): Step {
+  const { tenant, spec } = input.cluster;
+  const [wanted, found] = [wantedSettings(input), input.facts.settings];
   return {
     ...blankStep(`${tenant}/settings`),
     title: `set the timing and parameters of ${tenant} (preset ${spec.rto})`,

@@ -9,6 +9,9 @@ import type { OpenCluster } from './cluster.js';
 import { memberOf, whileHeld } from './leader-change.js';
 import type { Session } from './session.js';
 
+/** Long transactions get this time to end, before nothing is restarted. */
+const busyLimitMs = 60_000;
+
 /**
  * Restarts it and waits until another postmaster serves.
  * @param limitMs for all of it
@@ -36,13 +39,23 @@ export async function restartPostgres(
     throw notSeen(open, name);
   };
   if (how === 'as replica') return restart();
-  await whileHeld(session, open, [name], `restarting PostgreSQL of ${name}`, {
-    signal: new AbortController().signal,
-    onPhase: () => undefined,
-    startedMs: performance.now(),
-    whenBusy: force ? 'go on' : 'give up',
-    work: restart,
-  });
+  const triesUntilMs = performance.now() + busyLimitMs;
+  for (;;) {
+    try {
+      await whileHeld(session, open, [name], `restarting PostgreSQL of ${name}`, {
+        signal: new AbortController().signal,
+        onPhase: () => undefined,
+        startedMs: performance.now(),
+        whenBusy: force ? 'go on' : 'give up',
+        work: restart,
+      });
+      return;
+    } catch (thrown) {
+      const busy = thrown instanceof PgsError && thrown.code === 'endangers' && performance.now() < triesUntilMs;
+      if (!busy) throw thrown;
+    }
+    await sleep(500);
+  }
 }
 
 async function hasRestarted(open: OpenCluster, name: string, before: MemberFact): Promise<boolean> {

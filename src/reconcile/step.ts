@@ -78,6 +78,8 @@ export type Condition =
   | { kind: 'leader'; tenant: string; otherThan?: string }
   /** `covered`: at RPO 0 a standby that commits wait for is among them. */
   | { kind: 'streaming'; tenant: string; replicas: number; covered: boolean; lagBytesMax: number }
+  /** What the members knew of the settings at their last turn; those on hosts that are left out are not asked. */
+  | { kind: 'ttl-known'; tenant: string; ttlS: number; leaveOut: string[] }
   /** Every member that answers says so. */
   | { kind: 'paused'; tenant: string; paused: boolean }
   /** No Patroni of the tenant answers, on hosts that are not left out. */

@@ -24,6 +24,7 @@ describeKills([
   },
   { command: 'apply of another preset and RPO', from: 'made', work: apply({ rto: 'fast', rpo: 1048576 }) },
   { command: 'restart', from: 'made', work: restart(), still: apply(), thoroughly: true },
+  { command: 'apply of a longer ttl', from: 'made', work: apply({ rto: 'wide', watchdog: 'automatic' }) },
   { command: 'reinit', from: 'made', work: reinit('acme-2'), still: apply() },
   { command: 'stop', from: 'made', work: stop('stopped'), thoroughly: true },
   { command: 'start', from: 'stopped', work: stop('ready'), thoroughly: true },

@@ -352,6 +352,9 @@ export class SimulatedPatroni {
     if (running.tls['rest-ca.crt'] !== secrets.restCa.certPem) throw refuse('unknown certificate authority');
     const key = (name: string) => `/pgs/dcs/${tenant}/${name}`;
     if (method === 'GET' && path === '/patroni') return { status: 200, body: this.#memberBody(host, tenant) };
+    if (method === 'GET' && path === '/config') {
+      return { status: 200, body: JSON.parse(this.#dcs.keys.get(key('config'))?.value ?? '{}') as unknown };
+    }
     if (running.config.restapi.authentication.password !== secrets.passwords.rest.password.reveal()) {
       return { status: 401, body: 'no auth' };
     }

@@ -145,6 +145,31 @@ test('a change to RPO 0 tells the members first, and waits then until commits wa
   });
 });
 
+describe('a preset', () => {
+  const from = (before: 'fast' | 'wide') => {
+    const record = recordOf('acme', { rto: 'norm', watchdog: 'required' });
+    const input = wantedInput(clusterOf(record));
+    const other = wantedInput(clusterOf(recordOf('acme', { rto: before, watchdog: 'required' })));
+    return planCluster({ ...input, facts: other.facts }).steps;
+  };
+  const files = (steps: ReturnType<typeof from>) => steps.filter((s) => s.id.endsWith('/acme/files'));
+
+  test('with a longer ttl: the members know it before their margin grows, or their watchdogs would fire', () => {
+    const steps = from('fast');
+    expect(steps.find((s) => s.id === 'acme/ttl-known')!.needs).toEqual(['acme/settings']);
+    expect(files(steps)).toHaveLength(3);
+    for (const step of files(steps)) expect(step.needs).toContain('acme/ttl-known');
+  });
+
+  test('with a shorter one: their files change first', () => {
+    const steps = from('wide');
+    expect(files(steps)).toHaveLength(3);
+    for (const step of files(steps)) expect(step.needs).not.toContain('acme/settings');
+    expect(steps.find((s) => s.id === 'acme/settings')!.needs).toContain('acme/leader');
+    expect(steps.map((s) => s.id)).not.toContain('acme/ttl-known');
+  });
+});
+
 test('a pause is left as it is', () => {
   const input = wantedInput();
   input.facts.settings = { ...input.facts.settings, pause: true };
