@@ -118,7 +118,8 @@ function takeTurns(cluster: Cluster, facts: ClusterFacts, restarts: Restart[], n
   };
   const wait = (id: string, reason: string) => add(streamingStep(cluster, facts, id, reason, []));
   const restart = ({ member, unit, fact, reason }: Restart, how: 'as replica' | 'in place', again = false) => {
-    add(unit && how === 'as replica' ? unit : postgresStep(tenant, member, how, again ? null : fact, reason, again));
+    const whole = unit && how === 'as replica' && !steps.some((step) => step.id === unit.id) ? unit : null;
+    add(whole ?? postgresStep(tenant, member, how, again ? null : fact, reason, again));
     wait(`after-${member.name}${again ? '-again' : ''}`, `${member.name} was restarted`);
   };
 

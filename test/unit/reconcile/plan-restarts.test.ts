@@ -70,6 +70,24 @@ describe('restarts for a parameter', () => {
     ]);
   });
 
+  test('that goes up and one that goes down, beside a changed unit: everybody runs by it in the end, the old leader last', () => {
+    const steps = withSettings({ max_connections: 60, max_worker_processes: 20 }, ({ facts }) => {
+      for (const host of Object.values(facts.hosts)) {
+        const unit = host.reachable ? host.units['pgs-patroni@acme.service'] : undefined;
+        if (unit) unit.loaded['/etc/systemd/system/pgs-patroni@acme.service'] = 'of an older pgs';
+      }
+    });
+    const whole = steps.filter(({ action }) => action.kind === 'unit' && action.verb === 'restart').map((s) => s.host);
+    expect(whole).toEqual(['h2', 'h3', 'h1']);
+    expect(restarts(steps)).toEqual([
+      'acme-1 in place',
+      'acme-2 as replica',
+      'acme-3 as replica',
+      'switchover from acme-1',
+    ]);
+    expect(new Set(steps.map((s) => s.id)).size).toBe(steps.length);
+  });
+
   test('are only of those who have not restarted yet', () => {
     const steps = withSettings({ shared_buffers: '1GB' }, ({ cluster, facts }) => {
       facts.settings = wantedInput(cluster).facts.settings;
