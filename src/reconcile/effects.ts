@@ -246,7 +246,7 @@ function replicasWithin(facts: PatroniFacts, lagBytesMax: number): number {
 async function checkParameters(
   session: Session,
   open: OpenCluster,
-  { want, leaveOut }: Extract<Condition, { kind: 'parameters' }>,
+  { want, names, leaveOut }: Extract<Condition, { kind: 'parameters' }>,
 ): Promise<Seen> {
   const { cluster } = open;
   const patroni = await open.patroni.gather(1500);
@@ -259,7 +259,7 @@ async function checkParameters(
     const fact = patroni.members[name];
     const waits = (d: ParameterDifference) =>
       want === 'taken' && d.atStart && (found.pending.includes(d.name) || (fact?.reachable && fact.pendingRestart));
-    const differing = differencesInForce(wanted, found).filter((d) => !waits(d));
+    const differing = differencesInForce(wanted, found).filter((d) => names.includes(d.name) && !waits(d));
     return differing.map(({ name: parameter, has, wants }) => `${name} has ${parameter} ${has}, not ${wants}`);
   });
   return { done: missing.length === 0, seen: missing.join('; ') };

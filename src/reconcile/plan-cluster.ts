@@ -19,6 +19,7 @@ import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js'
 import type { Cluster } from '../topology/cluster.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
 import { presets } from '../topology/presets.js';
+import type { Settings } from '../topology/settings.js';
 import type { InForce } from '../topology/in-force.js';
 import type { Job, TenantPhase } from '../topology/tenant.js';
 import { absentMember } from './member.js';
@@ -80,7 +81,7 @@ export function planCluster(input: PlanInput): Plan {
   const before = [...access, ...longer, ...members];
   const anew = reinitSteps(input, idsOf(before));
   const bootstrap = bootstrapSteps(input, idsOf([...before, ...anew]));
-  const restarts = restartSteps(input, changesParameters(input), units, idsOf([...before, ...bootstrap]));
+  const restarts = restartSteps(input, changedParameters(input), units, idsOf([...before, ...bootstrap]));
   const afterwards = late.map((step) => ({ ...step, needs: [...step.needs, ...idsOf(restarts)] }));
   // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
@@ -111,10 +112,14 @@ function reloadsPooler({ action }: Step): boolean {
   return action.kind === 'unit' && action.verb === 'reload' && action.unit.startsWith('pgs-pgbouncer');
 }
 
-/** Whether the plan changes the parameters that the DCS tells the members; while a cluster is made they start with the right ones. */
-function changesParameters({ cluster, facts, phase }: PlanInput): boolean {
-  const told = facts.settings?.postgresql as { parameters?: unknown } | undefined;
-  return phase !== 'creating' && facts.settings !== null && !equal(told?.parameters, wantedParameters(cluster));
+/** Names of the parameters of which the DCS tells the members something else; while a cluster is made they start with the right ones. */
+function changedParameters({ cluster, facts, phase }: PlanInput): string[] {
+  const told = (facts.settings?.postgresql as { parameters?: Settings } | undefined)?.parameters;
+  if (phase === 'creating' || told === undefined) return [];
+  const wanted = wantedParameters(cluster);
+  return [...new Set([...Object.keys(told), ...Object.keys(wanted)])].filter(
+    (name) => !equal(told[name], wanted[name]),
+  );
 }
 
 /** What an operator accepts with a watchdog that is not required. */

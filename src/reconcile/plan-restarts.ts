@@ -35,22 +35,25 @@ interface Restart {
 }
 
 /**
- * @param changes the plan changes the parameters that the members are told
+ * @param changed names of the parameters of which the plan tells the members something else
  * @param units restarts of Patroni that wait for their turn
  */
-export function restartSteps(input: PlanInput, changes: boolean, units: UnitRestart[], needs: string[]): Step[] {
+export function restartSteps(input: PlanInput, changed: string[], units: UnitRestart[], needs: string[]): Step[] {
   const { cluster, facts } = input;
   const wanted = wantedParameters(cluster);
   const { tenant } = cluster;
   const differing = parameterDifferences(cluster, facts, wanted);
-  const differs = changes || Object.values(differing).some((list) => list.length > 0);
+  // What a reload is enough for comes by itself; it is waited for only where this plan changes it.
+  const atStart = Object.values(differing).flatMap((list) => list.filter((d) => d.atStart).map((d) => d.name));
+  const names = [...new Set([...changed, ...atStart])];
+  const differs = names.length > 0;
   const leaveOut = unasked(cluster, facts);
-  const taken = differs ? [parametersStep(tenant, 'taken', leaveOut, needs)] : [];
+  const taken = differs ? [parametersStep(tenant, 'taken', names, leaveOut, needs)] : [];
   const restarts = restartsOf(input, differing, units);
   const before = [...needs, ...taken.map((s) => s.id)];
   const turns = takeTurns(cluster, facts, restarts, before);
   const last = turns.at(-1)?.id ?? taken.at(-1)?.id;
-  const inForce = differs && last !== undefined ? [parametersStep(tenant, 'in force', leaveOut, [last])] : [];
+  const inForce = differs && last !== undefined ? [parametersStep(tenant, 'in force', names, leaveOut, [last])] : [];
   return [...taken, ...turns, ...inForce];
 }
 
@@ -201,7 +204,13 @@ export function streamingStep(
   };
 }
 
-function parametersStep(tenant: string, want: 'taken' | 'in force', leaveOut: string[], needs: string[]): Step {
+function parametersStep(
+  tenant: string,
+  want: 'taken' | 'in force',
+  names: string[],
+  leaveOut: string[],
+  needs: string[],
+): Step {
   return {
     ...blankStep(`${tenant}/parameters/${want.replace(' ', '-')}`),
     title:
@@ -211,6 +220,6 @@ function parametersStep(tenant: string, want: 'taken' | 'in force', leaveOut: st
     reason: want === 'taken' ? 'a restart before that would be for nothing' : 'they were changed',
     needs,
     timeoutMs: takenTimeoutMs,
-    done: { kind: 'parameters', tenant, want, leaveOut },
+    done: { kind: 'parameters', tenant, want, names, leaveOut },
   };
 }

@@ -90,7 +90,7 @@ export type Condition =
    * The members' PostgreSQLs have the parameters. `taken`: what only a restart changes waits for it; `in force`: all of them run with
    * all. Members on hosts that are left out are not asked.
    */
-  | { kind: 'parameters'; tenant: string; want: 'taken' | 'in force'; leaveOut: string[] }
+  | { kind: 'parameters'; tenant: string; want: 'taken' | 'in force'; names: string[]; leaveOut: string[] }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
   /** A write through every entry but those on hosts that are left out, read back through `replica`, TLS verified. */
   | { kind: 'proven'; tenant: string; leaveOut: string[] };

@@ -59,12 +59,29 @@ const notOfTheCluster = [
   'unix_socket_permissions',
 ];
 
+/**
+ * What the server shows of these is not what it was told: of the connection that asks (0 through a socket), or what it made of a value that
+ * means "as you like". They differ only when the server itself says that it waits for a restart.
+ */
+const shownOtherwise = [
+  'archive_command',
+  'commit_timestamp_buffers',
+  'subtransaction_buffers',
+  'tcp_keepalives_count',
+  'tcp_keepalives_idle',
+  'tcp_keepalives_interval',
+  'tcp_user_timeout',
+  'transaction_buffers',
+  'wal_buffers',
+];
+
 /** Names that the server does not have are not judged, nor what ALTER SYSTEM set. */
 export function differencesInForce(wanted: Settings, found: InForce): ParameterDifference[] {
   const all: Settings = { ...patroniDefaults, ...wanted };
   const named = Object.entries(all).flatMap(([name, value]): ParameterDifference[] => {
     const has = found.values[name.toLowerCase()] ?? found.values[name];
     if (has === undefined || found.overridden.includes(name) || sameValue(name, has, value)) return [];
+    if (shownOtherwise.includes(name) && !found.pending.includes(name)) return [];
     return [{ name, has, wants: String(value), atStart: changesAtStart(name) ?? found.pending.includes(name) }];
   });
   const takenBack = Object.entries(found.given).flatMap(([name, otherwise]): ParameterDifference[] => {

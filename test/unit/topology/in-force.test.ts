@@ -39,6 +39,12 @@ describe('what a member runs with differs', () => {
     ]);
   });
 
+  test('not by what is shown of the connection that asks, or made of "as you like"', () => {
+    const found = inForce({ tcp_keepalives_idle: '0', wal_buffers: '2048' });
+    expect(names({ tcp_keepalives_idle: 10, wal_buffers: -1 }, found)).toEqual([]);
+    expect(names({ wal_buffers: '32MB' }, { ...found, pending: ['wal_buffers'] })).toEqual(['wal_buffers']);
+  });
+
   test('not by what ALTER SYSTEM set, nor by what this server does not have', () => {
     expect(names({ work_mem: '8MB' }, inForce({ work_mem: '4096' }, { overridden: ['work_mem'] }))).toEqual([]);
     expect(names({ io_method: 'worker' }, inForce({}))).toEqual([]);
