@@ -30,7 +30,7 @@ export async function restartPostgres(
   const before = await open.patroni.member(member);
   const restart = async () => {
     while (performance.now() < deadlineMs) {
-      const leftMs = deadlineMs - performance.now();
+      const leftMs = Math.ceil(deadlineMs - performance.now());
       const answer = await requestRestart(open.patroni, open.cluster, member, how === 'as replica', leftMs);
       if (answer === 'done' || (await hasRestarted(open, name, before))) return;
       // Asked twice, Patroni says that it is at it.
