@@ -47,7 +47,12 @@ export async function stopCluster(
       await refuseWhilePaused(session, open);
       const store = await session.store();
       await store.updateTenant(tenant, (record) => ({ ...record, phase: want }), lock);
-      return await applyCluster(session, open, lock, { ...options, signal });
+      const plan = await applyCluster(session, open, lock, { ...options, signal });
+      if (want === 'stopped' || plan.warnings.length === 0) return plan;
+      // What could not be asked while nothing ran, such as the roles, can be asked now.
+      const { onEvent, force } = options;
+      const rest = await applyCluster(session, open, lock, { onEvent, signal, ...(force ? { force } : {}) });
+      return { ...rest, steps: [...plan.steps, ...rest.steps] };
     } finally {
       open.patroni.close();
     }
