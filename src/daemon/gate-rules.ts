@@ -4,12 +4,15 @@
 import { createHash } from 'node:crypto';
 import { listUndos } from '../../chaos/arm.js';
 import { lookForNeeds } from '../../chaos/preflight-facts.js';
-import { adminSocket, haproxyUnit, tenantFile } from '../../haproxy/desired.js';
+import { adminSocket, tenantFile } from '../../haproxy/desired.js';
+import { endpointUrl } from '../etcd/access.js';
 import { etcdConfigFile, etcdLogin, etcdTls } from '../etcd/desired.js';
 import { readTemplate } from '../host/template.js';
+import type { Inventory } from '../inventory/inventory.js';
 import { endLongTransactions, longTransactions } from '../postgres/wal.js';
 import { overridesQuery } from '../reconcile/rto.js';
 import { longTransactionS } from '../reconcile/switchover.js';
+import { pathsOf } from '../topology/cluster.js';
 
 /** A word itself, or what it has to be like: a regular expression of Python for the whole of it, or the hash of it. */
 export type Word = string | { like: string } | { sha256: string };
@@ -33,8 +36,6 @@ const pidFile = like(`${homeText}/data/postmaster\\.pid`);
 const sockets = like(`/run/pgs/${tenantText}`);
 const patroniText = `pgs-patroni@${tenantText}\\.service`;
 const patroni = like(patroniText);
-const pooler = like(`pgs-pgbouncer@${tenantText}\\.service`);
-const replicaPooler = like(`pgs-pgbouncer-replica@${tenantText}\\.service`);
 const unit = like(`${patroniText}|pgs-pgbouncer(-replica)?@${tenantText}\\.service|pgs-(etcd|haproxy)\\.service`);
 /** Its hyphens are escaped, as systemd wants them. */
 const sliceText = 'pgs-[a-z0-9][a-z0-9x\\\\]{0,110}\\.slice';
@@ -42,13 +43,19 @@ const slice = like(sliceText);
 const idText = '[A-Za-z0-9-]{1,150}';
 const id = like(idText);
 const number = like('[0-9]{1,9}');
-const endpoints = like('https://[a-z0-9.:,/\\[\\]-]{1,2000}');
-const patroniFile = like(`/etc/pgs/tenants/${tenantText}/patroni\\.yml`);
 const postgresText = '/usr/lib/postgresql/[0-9]{2}/bin';
 
 /** All of it, for every host: which tenants are drilled is decided by schedules, not here. */
-export function gateRules(): GateRule[] {
-  return [...looks(), ...handOver(), ...undos(), ...processFaults(), ...networkFaults(), ...hostFaults()];
+export function gateRules(fleet: Pick<Inventory, 'hosts' | 'etcd'>): GateRule[] {
+  return [
+    ...looks(),
+    ...handOver(),
+    ...undos(),
+    ...processFaults(),
+    ...networkFaults(),
+    ...hostFaults(),
+    ...dcsFaults(fleet),
+  ];
 }
 
 function looks(): GateRule[] {
@@ -62,11 +69,7 @@ function looks(): GateRule[] {
     { argv: ['cat', etcdConfigFile] },
     { argv: ['cat', like(tenantFile('@').replaceAll('.', '\\.').replace('@', tenantText))] },
     {
-      argv: [
-        ...['journalctl', '--unit', patroni, '--unit', pooler, '--unit', replicaPooler, '--unit', haproxyUnit],
-        ...['--since', like('-[0-9]{1,6}s'), '--grep', like('.{1,2000}'), '--quiet', '--output', 'json'],
-        ...['--output-fields', 'MESSAGE,SYSLOG_IDENTIFIER'],
-      ],
+      argv: ['journalctl', ...units, '--since', like('-[0-9]{1,6}s'), '--grep', like('.{1,2000}'), ...journal],
     },
     { argv: ['journalctl', '--unit', patroni, '--since', '-20s', '--grep', like('.{1,200}'), '--lines', '1'] },
     ...[longTransactions(longTransactionS), endLongTransactions(longTransactionS), overridesQuery, 'CHECKPOINT'].map(
@@ -75,6 +78,12 @@ function looks(): GateRule[] {
     { argv: superuser, stdin: like("SELECT pg_read_file\\('pg_wal/[0-9A-F]{8}\\.history'\\)") },
   ];
 }
+
+const units: Word[] = [
+  ...['--unit', patroni, '--unit', like(`pgs-pgbouncer@${tenantText}\\.service`)],
+  ...['--unit', like(`pgs-pgbouncer-replica@${tenantText}\\.service`), '--unit', 'pgs-haproxy.service'],
+];
+const journal: Word[] = ['--quiet', '--output', 'json', '--output-fields', 'MESSAGE,SYSLOG_IDENTIFIER'];
 
 /** psql as the tenant's superuser; what it is told is part of the rule. */
 const superuser: Word[] = [
@@ -85,6 +94,7 @@ const superuser: Word[] = [
 function handOver(): GateRule[] {
   const timer = like(`pgs-resume-[0-9a-f]{1,32}@${tenantText}`);
   const admin: Word[] = [tenant, user, sockets, number, timer];
+  const pooler = like(`pgs-pgbouncer@${tenantText}\\.service`);
   const controldata = like(`${postgresText}/pg_controldata`);
   const seconds = like('[0-9]{1,3}(\\.[0-9]+)?');
   const member = like(`${tenantText}-[0-9]{1,3}`);
@@ -114,8 +124,6 @@ function undos(): GateRule[] {
     { argv: [...sh('chaos/disarm.sh'), tenant] },
     { argv: [...sh('chaos/disarm.sh'), tenant, id] },
     { argv: ['sh', '-c', hashed(listUndos('acme').argv[2]!), 'sh', tenant] },
-    { argv: [...sh('chaos/etcd-alarm.sh'), like('list|clear'), endpoints, etcdLogin, etcdTls] },
-    { argv: [...sh('chaos/failsafe.sh'), like('show|true|false'), user, patroniFile, tenant] },
   ];
 }
 
@@ -140,6 +148,16 @@ function processFaults(): GateRule[] {
     { argv: [...sh('chaos/out-of-memory.sh'), like('on|off'), slice] },
     { argv: ['cat', like(`/sys/fs/cgroup/${sliceText}/(memory\\.events|io\\.max)`)] },
   ];
+}
+
+/** Only to the fleet's own etcd: the script has root's login to it. */
+function dcsFaults({ hosts, etcd }: Pick<Inventory, 'hosts' | 'etcd'>): GateRule[] {
+  const config = like(pathsOf('@').patroniConfig.replaceAll('.', '\\.').replace('@', tenantText));
+  const failsafe: GateRule = { argv: [...sh('chaos/failsafe.sh'), like('show|true|false'), user, config, tenant] };
+  if (etcd.kind === 'external') return [failsafe];
+  const members = hosts.filter((h) => etcd.members.includes(h.name));
+  const endpoints = members.map((h) => endpointUrl(h.address, etcd.clientPort)).join(',');
+  return [failsafe, { argv: [...sh('chaos/etcd-alarm.sh'), like('list|clear'), endpoints, etcdLogin, etcdTls] }];
 }
 
 const limit = like('--property=RuntimeMaxSec=[0-9]{1,4}');

@@ -60,7 +60,7 @@ export async function grantDaemon(session: Session): Promise<Granted> {
   const line = `restrict,command="${gatePath}" ${type} ${blob} ${keyComment(inventory)}`;
   await onEveryHost(session, 'giving the daemon its rights', async (host) => {
     const access = session.hosts.get(host);
-    await applyResources(access, gateFiles(), 30_000);
+    await applyResources(access, gateFiles(inventory), 30_000);
     await authorize(session, host, line);
     await prove(inventory, host);
   });
@@ -69,9 +69,9 @@ export async function grantDaemon(session: Session): Promise<Granted> {
 }
 
 /** The gate comes before the key; both are readable by the user whose key it is. */
-function gateFiles(): FileResource[] {
+function gateFiles(inventory: Inventory): FileResource[] {
   const own = { kind: 'file', owner: 'root', group: 'root' } as const;
-  const rules = `${JSON.stringify(gateRules(), null, 1)}\n`;
+  const rules = `${JSON.stringify(gateRules(inventory), null, 1)}\n`;
   return [
     { ...own, path: rulesPath, mode: '0644', content: rules },
     { ...own, path: gatePath, mode: '0755', content: readTemplate('daemon/gate.py') },

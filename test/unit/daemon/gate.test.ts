@@ -33,7 +33,7 @@ import { longTransactionS } from '../../../src/reconcile/switchover.js';
 import { clusterOf, inventory, recordOf } from '../../fixtures/fleet.js';
 
 const rulesPath = join(mkdtempSync(join(tmpdir(), 'pgs-gate-')), 'rules.json');
-writeFileSync(rulesPath, JSON.stringify(gateRules()));
+writeFileSync(rulesPath, JSON.stringify(gateRules(inventory)));
 const gate = new URL('../../../templates/daemon/gate.py', import.meta.url).pathname;
 
 /** What the gate says of each. */
@@ -55,7 +55,7 @@ const destructive = ['wipe-member', 'corrupt-member'];
 
 function planFor(name: string, cluster = clusters[0]!, given: Record<string, unknown> = {}): FaultPlan {
   const [first] = cluster.members;
-  const etcd = { hosts: inventory.hosts.map((h) => h.name), clientPort: 2379, peerPort: 2380 };
+  const etcd = { hosts: ['h1', 'h2', 'h3'], clientPort: 2379, peerPort: 2380 };
   const ground = { cluster, fleet: inventory.hosts, etcd, hosts: [first!.host], leader: first!.host };
   return faultNamed(name).plan({ ...ground, id: `20261121-030000-${name}-0` }, given, 20_000);
 }
@@ -100,7 +100,7 @@ describe('permitted is', () => {
       undoNow(cluster.tenant),
       undoNow(cluster.tenant, '20261121-030000-x-0'),
       { argv: ['cat', tenantFile(cluster.tenant)], timeoutMs: 5000 },
-      askForLogs(cluster.tenant, 40),
+      askForLogs(cluster.tenant, 40.2),
     ]);
     const more = [look, ['cat', etcdConfigFile], ['true'], ['date', '+%s.%N']].map((argv) => ({
       argv,
