@@ -3,8 +3,6 @@
 
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { judgeLedger, type LedgerVerdict } from '../../../chaos/ledger.js';
-import { startWriter } from '../../../chaos/writer.js';
 import {
   addresses,
   destroyQuietly,
@@ -17,11 +15,11 @@ import {
   psql,
   psqlOk,
   root,
-  serviceConnector,
   statusOf,
   until,
   untilHealthy,
 } from '../machines.js';
+import { underLoad, unfelt } from '../under-load.js';
 
 const tenant = 'daytwo';
 let port: { primary: number; postgres: number };
@@ -37,39 +35,6 @@ afterAll(async () => {
   for (const host of Object.keys(addresses())) await power(host, 'on');
   await destroyQuietly(tenant);
 });
-
-let nextKey = 1_000_000;
-
-/** Writes with both kinds of client through all entries while `job` runs, then judges what they were told. */
-async function underLoad(job: () => Promise<unknown>): Promise<LedgerVerdict> {
-  const firstKey = (nextKey += 1_000_000);
-  const writers = Object.values(addresses()).flatMap((entry, e) =>
-    (['session', 'each'] as const).map((kind, k) =>
-      startWriter({
-        connect: serviceConnector(tenant, [entry], port.primary),
-        table: 'ledger',
-        intervalMs: kind === 'session' ? 20 : 100,
-        kind,
-        firstKey: firstKey + (e * 2 + k) * 100_000,
-      }),
-    ),
-  );
-  const acknowledged = (since: number[]) =>
-    writers.every((w, i) => w.entries.slice(since[i]).filter((e) => e.outcome === 'acknowledged').length > 20);
-  await until('the load is running', () => Promise.resolve(acknowledged(writers.map(() => 0))));
-  await job();
-  const counts = writers.map((w) => w.entries.length);
-  await until('writes go on', () => Promise.resolve(acknowledged(counts)));
-  const journal = (await Promise.all(writers.map((w) => w.stop()))).flat();
-  const rows = await psqlOk(tenant, 'primary', `SELECT key FROM ledger WHERE key >= ${firstKey}`);
-  const verdict = judgeLedger(journal, rows.split('\n').map(Number));
-  process.stdout.write(
-    `longest gap ${verdict.writeGapMs.toFixed(0)} ms, ${JSON.stringify(verdict.errors)} of ${verdict.acknowledged}\n`,
-  );
-  return verdict;
-}
-
-const unfelt = { lost: [], duplicated: [], risen: [], failed: 0, indeterminate: 0, errors: {} };
 
 /** What each member's own PostgreSQL answers, by member. */
 async function ask(sql: string): Promise<Record<string, string>> {
@@ -96,7 +61,7 @@ describe('a restart', () => {
   test('of all members is felt by no client, and a pending one there is not', async () => {
     await untilHealthy(tenant);
     const before = await starts();
-    expect(await underLoad(() => pgsOk(['cluster', 'restart', tenant]))).toMatchObject(unfelt);
+    expect(await underLoad(tenant, () => pgsOk(['cluster', 'restart', tenant]))).toMatchObject(unfelt);
     expect(await restartedSince(before)).toHaveLength(3);
     const after = await starts();
     const nothing = await pgsJson<{ members: string[]; changes: number }>([
@@ -113,7 +78,7 @@ describe('a restart', () => {
     await untilHealthy(tenant);
     const before = await starts();
     let between: Record<string, string> = {};
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       const child = spawn(`${root}bin/pgs`, ['cluster', 'restart', tenant], { env: environment, cwd: root });
       const ended = new Promise((resolve) => child.on('close', resolve));
       await until('one has restarted', async () => (await restartedSince(before)).length > 0);
@@ -139,7 +104,7 @@ describe('settings', () => {
   test('that a reload is enough for are in force everywhere, and restart nobody', async () => {
     await untilHealthy(tenant);
     const before = await starts();
-    expect(await underLoad(() => pgsOk(['cluster', 'set', tenant, 'work_mem=9MB']))).toMatchObject(unfelt);
+    expect(await underLoad(tenant, () => pgsOk(['cluster', 'set', tenant, 'work_mem=9MB']))).toMatchObject(unfelt);
     everywhere(await ask('SHOW work_mem'), '9MB');
     expect(await restartedSince(before)).toEqual([]);
     expect((await pgs(['plan', tenant])).code).toBe(0);
@@ -151,14 +116,14 @@ describe('settings', () => {
     const planned = await pgs([...change, '--dry-run']);
     expect(planned.code).toBe(3);
     expect(planned.stdout).toMatch(/restart PostgreSQL of .*\n.*max_connections is 100 and becomes 150/);
-    expect(await underLoad(() => pgsOk(change))).toMatchObject(unfelt);
+    expect(await underLoad(tenant, () => pgsOk(change))).toMatchObject(unfelt);
     everywhere(await ask('SHOW max_connections'), '150');
     expect((await pgs(['plan', tenant])).code).toBe(0);
   }, 300_000);
 
   test('that the leader needs first are lowered on it in place, and nobody else leads', async () => {
     const { leader } = await untilHealthy(tenant);
-    expect(await underLoad(() => pgsOk(['cluster', 'set', tenant, 'max_connections=']))).toMatchObject(unfelt);
+    expect(await underLoad(tenant, () => pgsOk(['cluster', 'set', tenant, 'max_connections=']))).toMatchObject(unfelt);
     everywhere(await ask('SHOW max_connections'), '100');
     expect((await untilHealthy(tenant)).leader).toBe(leader);
     expect((await pgs(['plan', tenant])).code).toBe(0);
@@ -167,7 +132,7 @@ describe('settings', () => {
   test('of RTO and RPO change live, there and back', async () => {
     await untilHealthy(tenant);
     const before = await starts();
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       await pgsOk(['cluster', 'set', tenant, 'rto=norm', 'rpo=1048576']);
       expect((await statusOf(tenant)).rpo.verdict).toBe('asynchronous');
       await pgsOk(['cluster', 'set', tenant, 'rto=fast', 'rpo=0']);
@@ -186,7 +151,7 @@ describe('settings', () => {
 
 test('a pause is felt by no client, is kept by an apply, stops what needs Patroni, and is ended', async () => {
   await untilHealthy(tenant);
-  const verdict = await underLoad(async () => {
+  const verdict = await underLoad(tenant, async () => {
     await pgsOk(['cluster', 'pause', tenant]);
     expect((await pgs(['cluster', 'status', tenant])).stdout).toContain(`pgs cluster resume ${tenant}`);
     expect((await pgs(['apply', tenant])).stdout).toMatch(/nothing to change/);
@@ -212,7 +177,9 @@ test('a replica is made anew, unfelt; the leader is not', async () => {
   expect(refused.stderr).toMatch(/it leads/);
   const { name, host } = members.find((m) => m.name !== leader)!;
   await onOk(host, `touch /var/lib/pgs/${tenant}/data/of-before`);
-  expect(await underLoad(() => pgsOk(['cluster', 'reinit', tenant, '--member', name, '--yes']))).toMatchObject(unfelt);
+  expect(await underLoad(tenant, () => pgsOk(['cluster', 'reinit', tenant, '--member', name, '--yes']))).toMatchObject(
+    unfelt,
+  );
   expect((await onOk(host, `ls /var/lib/pgs/${tenant}/data`)).split('\n')).not.toContain('of-before');
   expect((await untilHealthy(tenant)).leader).toBe(leader);
 }, 300_000);

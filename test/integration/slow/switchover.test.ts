@@ -3,8 +3,6 @@
 
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { judgeLedger, type LedgerVerdict } from '../../../chaos/ledger.js';
-import { startWriter } from '../../../chaos/writer.js';
 import {
   addresses,
   destroyQuietly,
@@ -18,12 +16,12 @@ import {
   root,
   run,
   serviceClient,
-  serviceConnector,
   statusOf,
   until,
   untilHealthy,
   type Ran,
 } from '../machines.js';
+import { underLoad } from '../under-load.js';
 
 const tenant = 'swap';
 
@@ -46,35 +44,6 @@ afterAll(async () => {
   for (const host of ['h1', 'h2', 'h3']) await power(host, 'on');
   await destroyQuietly(tenant);
 });
-
-let nextKey = 1_000_000;
-
-/** Writes with both kinds of client through all entries while `job` runs, then judges what they were told. */
-async function underLoad(job: () => Promise<unknown>, of = tenant): Promise<LedgerVerdict> {
-  const entries = Object.values(addresses());
-  const firstKey = (nextKey += 1_000_000);
-  const port = (await statusOf(of)).services.find((s) => s.service === 'primary')!.port;
-  const writers = entries.flatMap((entry, e) =>
-    (['session', 'each'] as const).map((kind, k) =>
-      startWriter({
-        connect: serviceConnector(of, [entry], port),
-        table: 'ledger',
-        intervalMs: kind === 'session' ? 20 : 100,
-        kind,
-        firstKey: firstKey + (e * 2 + k) * 100_000,
-      }),
-    ),
-  );
-  const acknowledged = (since: number[]) =>
-    writers.every((w, i) => w.entries.slice(since[i]).filter((e) => e.outcome === 'acknowledged').length > 20);
-  await until('the load is running', () => Promise.resolve(acknowledged(writers.map(() => 0))));
-  await job();
-  const counts = writers.map((w) => w.entries.length);
-  await until('writes go on', () => Promise.resolve(acknowledged(counts)));
-  const journal = (await Promise.all(writers.map((w) => w.stop()))).flat();
-  const rows = await psqlOk(of, 'primary', `SELECT key FROM ledger WHERE key >= ${firstKey}`);
-  return judgeLedger(journal, rows.split('\n').map(Number));
-}
 
 const hostOf = async (member: string) => (await statusOf(tenant)).members.find((m) => m.name === member)!.host;
 
@@ -100,7 +69,7 @@ describe('a switchover under load', () => {
     for (let round = 0; round < 3; round++) {
       await untilHealthy(tenant);
       let done: Switched | null = null;
-      const verdict = await underLoad(async () => (done = await pgsJson<Switched>(['switchover', tenant])));
+      const verdict = await underLoad(tenant, async () => (done = await pgsJson<Switched>(['switchover', tenant])));
       const { phases, probe, heldMs, fork } = done!;
       process.stdout.write(
         `gap ${verdict.writeGapMs.toFixed(0)} ms, probe ${probe?.writeGapMs} ms, held ${heldMs} ms, ${JSON.stringify(verdict.errors)} of ${verdict.acknowledged}\n`,
@@ -149,7 +118,7 @@ describe('a bad day', () => {
     await untilHealthy(tenant);
     let killedAtMs = 0;
     let resumedAtMs = 0;
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       const { child, ended, reached } = startSwitchover();
       await reached('pause');
       child.kill('SIGKILL');
@@ -226,7 +195,7 @@ describe('a bad day', () => {
 
   test('PgBouncer is killed while it holds clients: the switchover goes through, and it serves again', async () => {
     await untilHealthy(tenant);
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       const { ended, reached } = startSwitchover();
       await reached('pause');
       await onOk('h2', `systemctl kill -s KILL pgs-pgbouncer@${tenant}.service`);
@@ -260,7 +229,7 @@ describe('a bad day', () => {
   test("etcd's leader dies during a switchover: it goes through or is given up, and writes go on", async () => {
     await untilHealthy(tenant);
     const { leaders } = await pgsJson<{ leaders: string[] }>(['dcs', 'status']);
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       const { ended, reached } = startSwitchover();
       await reached('pause');
       await onOk(leaders[0]!, 'systemctl kill -s KILL pgs-etcd.service');
@@ -277,7 +246,7 @@ describe('a bad day', () => {
     // Waits on its host for the word, so that it comes within milliseconds.
     const line = `read -r go && systemctl kill -s KILL --kill-whom=all pgs-patroni@${tenant}.service`;
     const killer = spawn(`${root}bin/pgs`, ['sandbox', 'ssh', candidate.host, '--', line], { env: environment });
-    const verdict = await underLoad(async () => {
+    const verdict = await underLoad(tenant, async () => {
       const { ended, reached } = startSwitchover(['--to', candidate.name]);
       await reached('pause');
       killer.stdin.end('go\n');
@@ -315,7 +284,7 @@ describe('a bad day', () => {
     const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
     await onOk(host, `kill -STOP ${rows[0]!.pid}`);
     let ran: Ran | null = null;
-    const verdict = await underLoad(async () => (ran = await pgs(['switchover', tenant])));
+    const verdict = await underLoad(tenant, async () => (ran = await pgs(['switchover', tenant])));
     expect(ran!.code, ran!.stderr).toBe(0);
     expect(verdict).toMatchObject(nothingLost);
     expect((await untilHealthy(tenant)).leader).not.toBe(leader);
@@ -334,7 +303,7 @@ test('a tenant that may lose bytes in a failover loses none in a switchover, and
     await pgsOk(['cluster', 'url', loose]);
     await psqlOk(loose, 'primary', 'CREATE TABLE ledger (key bigint)');
     const { leader } = await untilHealthy(loose);
-    const verdict = await underLoad(() => pgsOk(['switchover', loose]), loose);
+    const verdict = await underLoad(loose, () => pgsOk(['switchover', loose]));
     expect(verdict).toMatchObject({ ...nothingLost, failed: 0, indeterminate: 0, errors: {} });
     expect((await untilHealthy(loose)).leader).not.toBe(leader);
   } finally {

@@ -4,25 +4,17 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseAt, parseCron, parseSpan, parseWindow, parseZone } from '../../../src/drills/parse.js';
 import { cronOf, decide, isOpen, nextDue, type Schedule } from '../../../src/drills/schedule.js';
+import { scheduleOf } from '../../fixtures/daemons.js';
 
 const at = (text: string) => new Date(text);
-const hour = 3_600_000;
 
-function schedule(change: Partial<Schedule> = {}): Schedule {
-  return {
-    version: 1,
-    tenant: 'acme',
-    name: 'weekly',
-    job: { kind: 'drill', suite: 'weekly', folder: null, consent: null, outageMaxMs: 60_000 },
+const schedule = (change: Partial<Schedule> = {}) =>
+  scheduleOf({
     when: { cron: '0 3 * * 1', tz: 'Europe/Berlin' },
-    window: null,
-    deadlineMs: hour,
-    paused: false,
     createdAt: '2026-11-21T00:00:00.000Z',
     handledUntil: '2026-11-21T00:00:00.000Z',
     ...change,
-  };
-}
+  });
 
 describe('what a schedule wants', () => {
   it('is nothing before its time, and says when that is', () => {
