@@ -53,6 +53,8 @@ export const leaderLimitMs = 150_000;
 const lookIntervalMs = 40;
 /** From the leader's stop; a candidate on a machine that is not busy leads after 0.3-0.6 s. */
 const nameAfterMs = 1000;
+/** For the candidate's word on what it has: one that is slow to answer is the one that the old leader may overtake. */
+const candidateAnswersMs = 4000;
 
 /** Runs `work` as a phase: it is told when it is over. */
 export async function inPhase<T>(
@@ -232,7 +234,7 @@ async function keepOthersOut(
   { from, to }: SwitchoverChoice,
   shutdownBytes: number | null,
 ): Promise<void> {
-  const fact = await open.patroni.member(memberOf(open, to), 1000);
+  const fact = await open.patroni.member(memberOf(open, to), candidateAnswersMs);
   const has = fact.reachable ? fact.receivedBytes : null;
   if (shutdownBytes === null || has === null || has <= shutdownBytes) return;
   // Not known to be named is as good as not named.
