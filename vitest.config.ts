@@ -36,6 +36,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'vm-three-slow',
+          include: ['test/integration/vm/three/*.test.ts'],
+          globalSetup: ['test/integration/vm.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+      {
+        test: {
           name: 'slow',
           include: ['test/integration/slow/**/*.test.ts'],
           globalSetup: ['test/integration/sandbox.setup.ts'],

@@ -32,7 +32,9 @@ export async function connectPort(path: string): Promise<Port> {
       while (!heard.includes(word)) {
         if (ended) throw new Error(`QEMU ended before the machine said "${word}"`);
         if (performance.now() >= deadlineMs)
-          throw new Error(`the machine did not say "${word}" in ${timeoutMs / 1000} s`);
+          throw new Error(
+            `the machine did not say "${word}" in ${timeoutMs / 1000} s, but ${JSON.stringify(heard.trim())}`,
+          );
         await new Promise<void>((resolve) => (wake = resolve));
       }
       clearTimeout(timer);

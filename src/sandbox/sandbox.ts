@@ -174,6 +174,9 @@ export function sshArguments(sandbox: Sandbox, host: string): string[] {
     'StrictHostKeyChecking=yes',
     `UserKnownHostsFile=${sandbox.paths.knownHosts}`,
     'ConnectTimeout=5',
+    // A machine that is reset says no goodbye: without these the command would wait for ever.
+    'ServerAliveInterval=5',
+    'ServerAliveCountMax=4',
     'LogLevel=ERROR',
   ];
   return [

@@ -1,20 +1,23 @@
 #!/bin/sh
 # Makes a virtual machine of the sandbox this machine and no other: on its first boot it waits on its second serial port for a tar of its
 # identity in base64 (src/sandbox/identity.ts). A saved state is taken while it waits, so its clock stands where it was saved: it is set
-# when the clock of the hardware, which is that of the box, comes to a new second. (A time that is sent is late on a busy box.)
+# when the clock of the hardware, which is that of the box, comes to a new second. (A time that is sent is late on a busy box.) The journal
+# begins anew without being waited for: this runs inside the boot, whose jobs that restart may have to wait for.
 set -eu
 port=/dev/ttyS1
 stty -F "$port" raw -echo -ixon
 exec 3<>"$port"
 echo waiting >&3
 sed '/^end$/q' <&3 | sed '/^end$/d' | base64 -d | tar -x -C / --no-same-owner
+echo received >&3
 clock=/sys/class/rtc/rtc0/since_epoch
 read -r before <"$clock"
 now=$before
 while [ "$now" = "$before" ]; do read -r now <"$clock"; done
 date -s "@$now" >/dev/null
+echo on time >&3
 hostname -F /etc/hostname
 touch /etc/pgs-sandbox-identity
 sync
-systemctl restart systemd-journald.service
+systemctl --no-block restart systemd-journald.service
 echo done >&3

@@ -1,0 +1,45 @@
+// A fleet whose hosts all have a kernel of their own: the default, `watchdog: required`, creates a cluster there, status says fenced of
+// every member, and a leader that hangs is dead before its key can expire. The preset is `wide`: three emulated machines share this box.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fireUnderLoad, recordTrial } from '../../fencing-trial.js';
+import { destroyQuietly, pgs, pgsJson, pgsOk, untilHealthy } from '../../machines.js';
+
+const tenant = 'fenced';
+
+interface WatchdogStatus {
+  fenced: boolean;
+  members: { host: string; verdict: string; armed: boolean; kind: string | null }[];
+}
+
+const watchdogs = () => pgsJson<WatchdogStatus>(['watchdog', 'status', tenant]);
+
+beforeAll(async () => {
+  await pgsOk(['cluster', 'create', tenant, '--rto', 'wide', '--watchdog', 'required']);
+  await pgsOk(['cluster', 'url', tenant]);
+});
+
+afterAll(() => destroyQuietly(tenant));
+
+test('every member is fenced, and status says so by its exit code', async () => {
+  await untilHealthy(tenant);
+  const { fenced, members } = await watchdogs();
+  expect(fenced).toBe(true);
+  expect(members.map(({ host, verdict, kind }) => [host, verdict, kind])).toEqual(
+    ['h1', 'h2', 'h3'].map((host) => [host, 'fenced', 'softdog']),
+  );
+  expect((await pgs(['watchdog', 'status', tenant])).code).toBe(0);
+}, 400_000);
+
+test('a leader whose Patroni hangs is dead before its key can expire, and no two members take writes', async () => {
+  const { leader } = await untilHealthy(tenant);
+  const trial = await fireUnderLoad(tenant, leader!);
+  recordTrial('three-vms', trial);
+  expect(trial.result).toMatchObject({ passed: true, machineReset: false, mechanism: 'pipe' });
+  expect(trial.result.marginS).toBeGreaterThan(0);
+  expect(trial.overlapMs).toBe(0);
+  expect(trial.ledger).toMatchObject({ lost: [], risen: [], duplicated: [] });
+  expect(trial.result.back).toMatchObject({ role: 'replica', fencing: 'fenced' });
+  await untilHealthy(tenant);
+  expect((await watchdogs()).fenced).toBe(true);
+}, 900_000);
