@@ -37,7 +37,7 @@ async function untilRebooted(before: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  await pgsOk(['cluster', 'create', tenant, '--rto', 'safe', '--hosts', `h2,h3,${vm}`]);
+  await pgsOk(['cluster', 'create', tenant, '--rto', 'wide', '--hosts', `h2,h3,${vm}`]);
   await pgsOk(['cluster', 'url', tenant]);
   await untilFenced();
 });
