@@ -173,7 +173,7 @@ export function sshArguments(sandbox: Sandbox, host: string): string[] {
     'IdentitiesOnly=yes',
     'StrictHostKeyChecking=yes',
     `UserKnownHostsFile=${sandbox.paths.knownHosts}`,
-    'ConnectTimeout=5',
+    'ConnectTimeout=15',
     // A machine that is reset says no goodbye: without these the command would wait for ever.
     'ServerAliveInterval=5',
     'ServerAliveCountMax=4',
