@@ -5,7 +5,7 @@ import { readTenantKeys } from '../etcd/tenants.js';
 import { patroniUnit } from '../patroni/desired.js';
 import type { TenantPhase } from '../topology/tenant.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
-import { gatherCluster, storeSecrets, type OpenCluster } from './cluster.js';
+import { gatherCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
 import { isPaused, planCluster, refuseMissingHosts, type ClusterFacts } from './plan-cluster.js';
@@ -44,6 +44,33 @@ export async function withTenantLock<T>(
 export function planOf(open: OpenCluster, facts: ClusterFacts): Plan {
   const { cluster, record, secrets, dcs } = open;
   return planCluster({ cluster, phase: record.phase, secrets, dcs, facts, job: record.job });
+}
+
+export interface Planned {
+  plan: Plan;
+  /** As it is stored. */
+  before: OpenCluster;
+  /** As the change makes it. */
+  after: OpenCluster;
+}
+
+/**
+ * What a change would do, with nothing stored.
+ * @param change the cluster as it is to be; it may look at what was found
+ * @throws PgsError what `change` throws, and as `refusePaused`
+ */
+export async function planWith(
+  session: Session,
+  tenant: string,
+  change: (open: OpenCluster, facts: ClusterFacts) => OpenCluster,
+): Promise<Planned> {
+  return withCluster(session, tenant, async (before) => {
+    const facts = await gatherCluster(session, before);
+    const after = change(before, facts);
+    const plan = planOf(after, facts);
+    refusePaused(tenant, plan, facts);
+    return { plan, before, after };
+  });
 }
 
 /**

@@ -6,27 +6,24 @@ import type { PatroniFacts } from '../patroni/facts.js';
 import type { ReinitJob } from '../topology/tenant.js';
 import {
   applyCluster,
-  planOf,
+  planWith,
   refuseNotReady,
-  refusePaused,
   refuseWhilePaused,
   withTenantLock,
   type ChangeOptions,
 } from './change.js';
-import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
+import { withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob, withJob } from './job.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 
 /** With nothing stored. @throws PgsError as `reinitMember` */
 export async function planReinit(session: Session, tenant: string, member: string): Promise<Plan> {
-  return withCluster(session, tenant, async (open) => {
-    const facts = await gatherCluster(session, open);
-    const job = jobFor(open, facts.patroni, member, new Date());
-    const plan = planOf({ ...open, record: { ...open.record, job } }, facts);
-    refusePaused(tenant, plan, facts);
-    return plan;
+  const { plan } = await planWith(session, tenant, (open, { patroni }) => {
+    const job = jobFor(open, patroni, member, new Date());
+    return { ...open, record: { ...open.record, job } };
   });
+  return plan;
 }
 
 /** @throws PgsError as `chooseReinit`, `endangers` while something else is unfinished, and as `applyCluster` */

@@ -8,14 +8,13 @@ import type { Cluster } from '../topology/cluster.js';
 import type { RestartJob } from '../topology/tenant.js';
 import {
   applyCluster,
-  planOf,
+  planWith,
   refuseNotReady,
-  refusePaused,
   refuseWhilePaused,
   withTenantLock,
   type ChangeOptions,
 } from './change.js';
-import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
+import { withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob, withJob } from './job.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
@@ -37,13 +36,13 @@ export interface Restarted {
 
 /** The plan of a restart, with nothing stored. @throws PgsError as `restartCluster` */
 export async function planRestart(session: Session, tenant: string, request: RestartRequest): Promise<Restarted> {
-  return withCluster(session, tenant, async (open) => {
-    const facts = await gatherCluster(session, open);
-    const job = jobFor(open, facts.patroni, request, new Date());
-    const plan = planOf({ ...open, record: { ...open.record, job: job ?? undefined } }, facts);
-    refusePaused(tenant, plan, facts);
-    return { plan, members: Object.keys(job?.members ?? {}), resumed: open.record.job?.since ?? null };
+  const { plan, before, after } = await planWith(session, tenant, (open, { patroni }) => {
+    const job = jobFor(open, patroni, request, new Date());
+    return { ...open, record: { ...open.record, job: job ?? undefined } };
   });
+  const { job } = after.record;
+  const members = job?.kind === 'restart' ? Object.keys(job.members) : [];
+  return { plan, members, resumed: before.record.job?.since ?? null };
 }
 
 /**

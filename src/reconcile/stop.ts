@@ -3,14 +3,13 @@
 import type { TenantPhase } from '../topology/tenant.js';
 import {
   applyCluster,
-  planOf,
+  planWith,
   refuseNotReady,
-  refusePaused,
   refuseWhilePaused,
   withTenantLock,
   type ChangeOptions,
 } from './change.js';
-import { gatherCluster, openCluster, withCluster, type OpenCluster } from './cluster.js';
+import { openCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob } from './job.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
@@ -20,13 +19,7 @@ export type Wanted = 'stopped' | 'ready';
 
 /** With nothing stored. @throws PgsError as `stopCluster` */
 export async function planStop(session: Session, tenant: string, want: Wanted): Promise<Plan> {
-  return withCluster(session, tenant, async (open) => {
-    const other = withPhase(open, want);
-    const facts = await gatherCluster(session, other);
-    const plan = planOf(other, facts);
-    refusePaused(tenant, plan, facts);
-    return plan;
-  });
+  return (await planWith(session, tenant, (open) => withPhase(open, want))).plan;
 }
 
 /**
