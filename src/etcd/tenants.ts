@@ -174,6 +174,11 @@ function parseObject(json: string): Record<string, unknown> | null {
   }
 }
 
+/** Removes what a member that left has said of itself; otherwise it stays until its lease ends. No error if it is gone. */
+export async function forgetMember(dcs: Dcs, tenant: string, member: string): Promise<void> {
+  await dcs.delete(`${tenantKeyPrefix(tenant)}members/${member}`);
+}
+
 /** Removes what the tenant's Patroni keeps in etcd; returns how many keys there were. */
 export async function removeTenantKeys(dcs: Dcs, tenant: string): Promise<number> {
   return dcs.deletePrefix(tenantKeyPrefix(tenant));

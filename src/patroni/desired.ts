@@ -212,8 +212,10 @@ export function renderPatroniConfig(
  */
 function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
   const { replication, rewind, probe } = secrets.passwords;
+  // One that leaves follows, and its pooler asks, until it is gone; one whose host is lost does not come back.
+  const letIn = [...cluster.members, ...cluster.leaving.filter((m) => m.login === undefined)];
   const fromMembers = (database: string, user: string, method = 'scram-sha-256') =>
-    cluster.members.map(
+    letIn.map(
       (m) => `hostssl ${database} ${user} ${m.host.address}/${m.host.address.includes(':') ? 128 : 32} ${method}`,
     );
   return [

@@ -3,12 +3,15 @@
 import { PgsError, PgsErrors } from '../errors.js';
 import { readTenantKeys } from '../etcd/tenants.js';
 import { patroniUnit } from '../patroni/desired.js';
-import type { TenantPhase } from '../topology/tenant.js';
+import { isMoving, withLeavingBack } from '../topology/membership.js';
+import type { TenantPhase, TenantRecord } from '../topology/tenant.js';
 import { acquireTenantLock, type TenantLock } from '../state/lock.js';
-import { gatherCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
+import { assembleCluster, gatherCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
 import { isPaused, planCluster, refuseMissingHosts, type ClusterFacts } from './plan-cluster.js';
+import { leaderAmongLeaving, planMove } from './plan-moves.js';
+import { switchoverStep } from './plan-restarts.js';
 import { portStrangers } from './port-strangers.js';
 import type { Session } from './session.js';
 import type { Plan, StepEvent } from './step.js';
@@ -96,13 +99,75 @@ export function refuseStopped(phase: TenantPhase, tenant: string, doing: string)
   if (phase === 'stopped') refuseNotReady(phase, tenant, doing);
 }
 
-/** What of a change needs no plan to be known: the plan as it was applied, for the report. */
+/** Each move of a member takes two at the most: to remember that it is lost, and to change the login that its host knows. */
+const movesMax = 8;
+
+/**
+ * Makes the cluster what its record says, and goes on while members come and go: each move changes the record, and the next plan is made
+ * from that. Returns all that was done as one plan, for the report.
+ */
 export async function applyCluster(
   session: Session,
   open: OpenCluster,
   lock: TenantLock,
   options: ChangeOptions,
 ): Promise<Plan> {
+  const { tenant } = open.cluster;
+  const plans = [await applyOnce(session, open, lock, options)];
+  if (!isMoving(open.record.allocation)) return plans[0]!;
+  const { onEvent, signal, force = false } = options;
+  for (let move = 0; move < movesMax; move++) {
+    const moved = await withCluster(session, tenant, (now) => moveMembers(session, now, lock, options));
+    if (!moved) break;
+    plans.push(moved);
+    plans.push(await withCluster(session, tenant, (now) => applyOnce(session, now, lock, { onEvent, signal, force })));
+  }
+  return { ...plans.at(-1)!, steps: plans.flatMap((plan) => plan.steps) };
+}
+
+/** The next move of members; null when there is none, or none can be made now. */
+async function moveMembers(
+  session: Session,
+  open: OpenCluster,
+  lock: TenantLock,
+  { onEvent, signal, force = false }: ChangeOptions,
+): Promise<Plan | null> {
+  const { record, cluster } = open;
+  if (record.phase !== 'ready' || !isMoving(record.allocation)) return null;
+  const facts = await gatherCluster(session, open);
+  const stray = leaderAmongLeaving(cluster, facts);
+  if (stray) return handBack(session, record, stray.name, lock, { onEvent, signal, force });
+  const steps = planMove(cluster, facts);
+  if (steps.length === 0) return null;
+  const plan = { subject: `members of ${cluster.tenant}`, steps, warnings: [] };
+  refusePaused(cluster.tenant, plan, facts);
+  await executePlan(plan, createEffects(session, open, lock, force), { onEvent, signal });
+  return plan;
+}
+
+/** Who leaves and leads is seen as a member for as long as that takes to change. */
+async function handBack(
+  session: Session,
+  record: TenantRecord,
+  from: string,
+  lock: TenantLock,
+  { onEvent, signal, force = false }: ChangeOptions,
+): Promise<Plan> {
+  const { tenant } = record.spec;
+  const stored = await (await session.store()).getTenant(tenant);
+  const whole = { ...record, allocation: withLeavingBack(record.allocation) };
+  const open = await assembleCluster(session, whole, stored?.sealedSecrets ?? null);
+  try {
+    const steps = [switchoverStep(tenant, from, `${from} leads and is to leave`)];
+    const plan = { subject: `members of ${tenant}`, steps, warnings: [] };
+    await executePlan(plan, createEffects(session, open, lock, force), { onEvent, signal });
+    return plan;
+  } finally {
+    open.patroni.close();
+  }
+}
+
+async function applyOnce(session: Session, open: OpenCluster, lock: TenantLock, options: ChangeOptions): Promise<Plan> {
   if (open.record.phase === 'destroying') {
     throw new PgsError('endangers', {
       doing: `changing ${open.cluster.tenant}`,

@@ -136,12 +136,14 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
   const { cluster, patroni } = open;
   const dcs = await session.dcs();
   const members = patroni.gather();
-  const [hosts, patroniFacts, sql, access, keys] = await Promise.all([
+  const goers = cluster.leaving.map(async (m) => [m.name, await patroni.member(m)] as const);
+  const [hosts, patroniFacts, sql, access, keys, leaving] = await Promise.all([
     gatherHosts(session, open),
     members,
     members.then((facts) => gatherSql(session, open, facts)),
     tenantAccessFacts(dcs, cluster.tenant),
     readTenantKeys(dcs, cluster.tenant),
+    Promise.all(goers),
   ]);
   const leader = findLeader(patroniFacts)?.name;
   return {
@@ -150,6 +152,7 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     dcsKeys: keys.present,
     settings: keys.settings,
     patroni: patroniFacts,
+    ...(leaving.length > 0 ? { leaving: Object.fromEntries(leaving) } : {}),
     sql: sql[leader ?? ''] ?? null,
     parameters: Object.fromEntries(Object.entries(sql).map(([name, found]) => [name, found?.parameters ?? null])),
   };
@@ -169,6 +172,11 @@ export async function gatherSql(
   return Object.fromEntries(await Promise.all(asked));
 }
 
+/** A member left it, or is about to. */
+function mayHoldSomething({ leaving, allocation }: Cluster, host: string): boolean {
+  return leaving.some((m) => m.host.name === host) || (allocation.keptOn ?? []).includes(host);
+}
+
 async function gatherHosts(
   session: Session,
   { cluster, secrets, dcs }: OpenCluster,
@@ -179,7 +187,8 @@ async function gatherHosts(
       ...desiredHaproxy(entry),
       ...desiredRouting(cluster, entry, secrets),
       ...absentRouting(cluster.tenant),
-      ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...absentMember(cluster, true)] : []),
+      ...(member ? desiredMember(cluster, member, secrets, dcs) : []),
+      ...(member || mayHoldSomething(cluster, entry.name) ? absentMember(cluster, true) : []),
     ];
     return [
       entry.name,

@@ -3,7 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
-import { ensureTenantAccess, readTenantKeys, removeTenantAccess, removeTenantKeys } from '../etcd/tenants.js';
+import {
+  ensureTenantAccess,
+  forgetMember,
+  readTenantKeys,
+  removeTenantAccess,
+  removeTenantKeys,
+} from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { gatherHostFacts } from '../host/gather.js';
 import {
@@ -17,10 +23,13 @@ import {
 import { requestReinit } from '../patroni/reinit.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql, endClientSessions } from '../postgres/desired.js';
+import { withNewEtcdPassword } from '../secrets/etcd-password.js';
 import type { TenantLock } from '../state/lock.js';
 import { withoutHosts, type PlacedMember } from '../topology/cluster.js';
 import { differencesInForce, type ParameterDifference } from '../topology/in-force.js';
-import { gatherSql, type OpenCluster } from './cluster.js';
+import { withoutLeaving } from '../topology/membership.js';
+import type { Allocation } from '../topology/tenant.js';
+import { gatherSql, storeSecrets, type OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
 import { handOver } from './hand-over.js';
 import { memberOf } from './leader-change.js';
@@ -106,6 +115,23 @@ async function perform(
       const store = await session.store();
       await store.updateTenant(tenant, (record) => ({ ...record, job: undefined }), lock);
       return;
+    }
+    case 'record-members': {
+      const store = await session.store();
+      await store.updateTenant(tenant, (record) => ({ ...record, allocation: action.allocation }), lock);
+      return;
+    }
+    case 'forget-member': {
+      const [dcs, store] = [await session.dcs(), await session.store()];
+      await forgetMember(dcs, tenant, action.member);
+      const forget = (before: Allocation) => withoutLeaving(before, action.member);
+      await store.updateTenant(tenant, (record) => ({ ...record, allocation: forget(record.allocation) }), lock);
+      return;
+    }
+    case 'new-etcd-password': {
+      open.secrets = withNewEtcdPassword(secrets);
+      open.secretsChanged = true;
+      return storeSecrets(session, open, lock);
     }
     case 'record-retire': {
       const store = await session.store();

@@ -8,9 +8,10 @@ import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
+import type { Host } from '../inventory/inventory.js';
 import { planResources } from '../host/plan-resources.js';
 import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
-import { findLeader, judgeRpo, streamingReplicas, type PatroniFacts } from '../patroni/facts.js';
+import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
 import { absentPgbouncer } from '../pgbouncer/desired.js';
 import { appDatabase, type SqlFacts } from '../postgres/desired.js';
 import { reveal } from '../secrets/secret.js';
@@ -25,6 +26,7 @@ import type { Job, TenantPhase } from '../topology/tenant.js';
 import { absentMember } from './member.js';
 import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
 import { stopSteps, stoppedProof, unrouteSteps } from './plan-stop.js';
+import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
 import { raisesConnections, restartSteps, streamingStep, wantedParameters } from './plan-restarts.js';
 import { blankStep, type Plan, type Step } from './step.js';
@@ -40,6 +42,8 @@ export interface ClusterFacts {
   patroni: PatroniFacts;
   /** Null when no leader could be asked. */
   sql: SqlFacts | null;
+  /** Members that leave; absent: nobody does. */
+  leaving?: Record<string, MemberFact>;
   /** What each member runs with; null for one that could not be asked. */
   parameters: Record<string, InForce | null>;
 }
@@ -63,6 +67,7 @@ export function planCluster(input: PlanInput): Plan {
   const { tenant } = cluster;
   const warnings = [
     ...leftOfJob(input),
+    ...describeMoves(input),
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
   ];
@@ -87,6 +92,8 @@ export function planCluster(input: PlanInput): Plan {
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
   const pooling = input.phase === 'creating' ? [] : poolingSteps(members, bootstrap);
   const routing = routingSteps(input, idsOf([...first, ...pooling]));
+  const logins = newLoginSteps(input, idsOf([...members, ...restarts]));
+  const leaving = leavingSteps(input, idsOf([...bootstrap, ...routing, ...logins]));
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
   const begun = [
     ...access,
@@ -98,6 +105,8 @@ export function planCluster(input: PlanInput): Plan {
     ...afterwards,
     ...routing,
     ...unpooled,
+    ...logins,
+    ...leaving,
   ];
   const changes = [...begun, ...jobDoneSteps(input, idsOf(begun))];
   const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
@@ -385,6 +394,12 @@ function proofSteps({ cluster, phase, facts }: PlanInput, needs: string[]): Step
   ];
 }
 
+/** Of members, of those that leave, and with the data also where it was kept of those that left. */
+function hostsToClear({ members, leaving, entries, allocation }: Cluster, purgeData: boolean): Host[] {
+  const kept = purgeData ? entries.filter((e) => allocation.keptOn?.includes(e.name)) : [];
+  return [...new Set([...members.map((m) => m.host), ...leaving.map((m) => m.host), ...kept])];
+}
+
 export interface DestroyInput extends Omit<PlanInput, 'secrets' | 'dcs' | 'phase'> {
   purgeData: boolean;
 }
@@ -406,7 +421,7 @@ export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
   const steps: Step[] = [];
   for (const entry of cluster.entries) steps.push(...unrouteSteps(cluster, entry.name, facts.hosts[entry.name]!));
   const unrouted = idsOf(steps);
-  for (const { host } of cluster.members) {
+  for (const host of hostsToClear(cluster, purgeData)) {
     const resources = absentMember(cluster, purgeData);
     steps.push(
       ...planResources({

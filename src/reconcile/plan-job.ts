@@ -7,7 +7,7 @@ import type { ClusterFacts, PlanInput } from './plan-cluster.js';
 import { blankStep, type Step } from './step.js';
 
 /** A copy of a large database takes long; Patroni goes on with it, and the same command waits again. */
-const copyTimeoutMs = 3_600_000;
+export const copyTimeoutMs = 3_600_000;
 
 /** Not for one that Patroni is at, or that was made anew already: that shows in its postmaster. */
 export function reinitSteps({ cluster, facts, job }: PlanInput, needs: string[]): Step[] {

@@ -25,12 +25,16 @@ export function memberSteps(input: PlanInput, needs: string[]): MemberSteps {
   const { cluster } = input;
   const planned: Step[] = [];
   const restarts: UnitRestart[] = [];
-  for (const member of cluster.members) {
+  const joins = (member: PlacedMember) => cluster.allocation.members.some((m) => m.name === member.name && m.joining);
+  for (const member of cluster.members.filter((m) => !joins(m))) {
     for (const step of stepsOf(member, input, needs)) {
       if (mayDisturb(step, member, input)) restarts.push({ member, step });
       else planned.push(step);
     }
   }
+  // Who joins copies from one that has to let it in first.
+  const letIn = [...needs, ...planned.map((s) => s.id)];
+  for (const member of cluster.members.filter(joins)) planned.push(...stepsOf(member, input, letIn));
   // A pooler's clients find the other poolers up.
   return { steps: restartInTurn(planned, (unit) => unit !== patroniUnit(cluster.tenant)), restarts };
 }

@@ -15,6 +15,7 @@ import {
 } from '../topology/in-force.js';
 import type { Settings } from '../topology/settings.js';
 import type { ClusterFacts, PlanInput } from './plan-cluster.js';
+import { copyTimeoutMs } from './plan-job.js';
 import { expectedReplicas, serves, type UnitRestart } from './plan-members.js';
 import { blankStep, type Step } from './step.js';
 
@@ -167,11 +168,11 @@ function postgresStep(
   };
 }
 
-function switchoverStep(tenant: string, from: string): Step {
+export function switchoverStep(tenant: string, from: string, reason = `${from} leads and has to restart`): Step {
   return {
     ...blankStep(`${tenant}/switchover`),
     title: `let another member than ${from} lead ${tenant}`,
-    reason: `${from} leads and has to restart`,
+    reason,
     timeoutMs: 60_000,
     action: { kind: 'switchover', tenant, from },
     done: { kind: 'leader', tenant, otherThan: from },
@@ -193,7 +194,7 @@ export function streamingStep(
     title: `wait until ${replicas} ${replicas === 1 ? 'replica' : 'replicas'} of ${tenant} stream`,
     reason,
     needs,
-    timeoutMs: streamingTimeoutMs,
+    timeoutMs: cluster.allocation.members.some((m) => m.joining) ? copyTimeoutMs : streamingTimeoutMs,
     done: {
       kind: 'streaming',
       tenant,

@@ -2,9 +2,10 @@
 
 import { PgsError } from '../errors.js';
 import { completeSpec } from '../topology/spec.js';
-import type { TenantSpec } from '../topology/tenant.js';
-import { applyCluster, refuseWhilePaused, withTenantLock, type ChangeOptions } from './change.js';
-import { openCluster, type OpenCluster } from './cluster.js';
+import type { TenantRecord, TenantSpec } from '../topology/tenant.js';
+import { applyCluster, planOf, refuseWhilePaused, withTenantLock, type ChangeOptions } from './change.js';
+import { assembleCluster, gatherCluster, withCluster, type OpenCluster } from './cluster.js';
+import { decideMembers } from './scale.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 
@@ -12,11 +13,10 @@ import type { Plan } from './step.js';
 function withSpec(open: OpenCluster, given: Record<string, unknown>, source: string): OpenCluster {
   const { spec: before } = open.record;
   const spec = completeSpec(given, before, source);
-  const fixed = (['postgres', 'replicas'] as const).filter((key) => spec[key] !== before[key]);
-  if (fixed.length > 0) {
+  if (spec.postgres !== before.postgres) {
     throw new PgsError('configuration', {
       doing: `reading ${source}`,
-      found: fixed.map((key) => `${key} is ${before[key]} and cannot become ${spec[key]} by applying`).join('\n'),
+      found: `postgres is ${before.postgres} and cannot become ${spec.postgres} by applying`,
       hint: 'Leave it as it is, or make a new cluster.',
     });
   }
@@ -34,23 +34,40 @@ export interface Respec {
   given: (before: TenantSpec) => Record<string, unknown>;
 }
 
-/** The cluster with the other spec, not stored, for a dry run. @throws PgsError as `withSpec` */
-export function respecced(open: OpenCluster, { given, source }: Respec): OpenCluster {
-  return withSpec(open, given(open.record.spec), source);
+/** What another spec would change, with nothing stored. @throws PgsError as `respecCluster` */
+export async function planRespec(session: Session, respec: Respec): Promise<Plan> {
+  return withCluster(session, respec.tenant, async (before) => {
+    const record = await respecced(session, before, respec);
+    const stored = await (await session.store()).getTenant(respec.tenant);
+    const open = await assembleCluster(session, record, stored?.sealedSecrets ?? null);
+    try {
+      return planOf(open, await gatherCluster(session, open));
+    } finally {
+      open.patroni.close();
+    }
+  });
+}
+
+/** The record with the other spec; another number of replicas brings members or lets some leave. */
+async function respecced(session: Session, before: OpenCluster, { given, source }: Respec): Promise<TenantRecord> {
+  const open = withSpec(before, given(before.record.spec), source);
+  const { replicas } = open.record.spec;
+  if (replicas === before.record.spec.replicas) return open.record;
+  const facts = await gatherCluster(session, before);
+  return decideMembers(session, open, facts, { kind: 'scale', replicas, hosts: null, data: 'keep' });
 }
 
 /** Stores the new spec and applies it, under the tenant's lock. */
 export async function respecCluster(session: Session, respec: Respec, options: ChangeOptions): Promise<Plan> {
   const { tenant, command } = respec;
   return withTenantLock(session, tenant, command, options.signal, async (lock, signal) => {
-    const open = respecced(await openCluster(session, tenant), respec);
-    try {
-      await refuseWhilePaused(session, open);
+    await withCluster(session, tenant, async (before) => {
+      const record = await respecced(session, before, respec);
+      await refuseWhilePaused(session, { ...before, record, cluster: { ...before.cluster, spec: record.spec } });
+      const { spec, allocation } = record;
       const store = await session.store();
-      await store.updateTenant(tenant, (record) => ({ ...record, spec: open.record.spec }), lock);
-      return await applyCluster(session, open, lock, { ...options, signal });
-    } finally {
-      open.patroni.close();
-    }
+      await store.updateTenant(tenant, (now) => ({ ...now, spec, allocation }), lock);
+    });
+    return withCluster(session, tenant, (open) => applyCluster(session, open, lock, { ...options, signal }));
   });
 }

@@ -3,6 +3,7 @@
 
 import type { PgsError } from '../errors.js';
 import type { Resource } from '../host/resource.js';
+import type { Allocation } from '../topology/tenant.js';
 
 export interface Step {
   /** Unique in the plan and the same for the same facts, such as `h1/patroni-demo/files`. */
@@ -66,6 +67,12 @@ export type Action =
   | { kind: 'end-sessions'; tenant: string }
   /** What an operator asked for once is done, and forgotten. */
   | { kind: 'record-job-done'; tenant: string }
+  /** What is kept of who is a member, joins or leaves. */
+  | { kind: 'record-members'; tenant: string; allocation: Allocation }
+  /** A member that left: its key in Patroni's part of the DCS, and its place in the record. */
+  | { kind: 'forget-member'; tenant: string; member: string }
+  /** Another password for the tenant's login to etcd, among its secrets; etcd learns of it later. */
+  | { kind: 'new-etcd-password'; tenant: string }
   | { kind: 'sql'; tenant: string };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */

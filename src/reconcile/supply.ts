@@ -98,3 +98,13 @@ function unfitFor(
 export function allKnowQuorumCommit({ facts }: FleetSupply): boolean {
   return facts.every(({ facts: f }) => !f || Number((f.packages.patroni?.installed ?? '0').split('.')[0]) >= 4);
 }
+
+/** With the hosts that would not take part in quorum commit named as unfit, for a tenant that has it. */
+export function quorumCommitFit({ facts }: FleetSupply, supply: HostSupply[]): HostSupply[] {
+  return supply.map((s) => {
+    const found = facts.find(({ host }) => host.name === s.host.name)?.facts;
+    const version = found?.packages.patroni?.installed ?? '';
+    if (s.unfit !== null || !found || Number(version.split('.')[0]) >= 4) return s;
+    return { ...s, unfit: `its Patroni ${version} does not know quorum commit, which the tenant has` };
+  });
+}

@@ -23,9 +23,28 @@ const spec = z.strictObject({
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 
+const dataFate = z.enum(['keep', 'purge']);
+
+const member = z.strictObject({
+  name: z.string(),
+  host: z.string(),
+  joining: z.strictObject({ replaces: z.string().nullable(), data: dataFate }).optional(),
+});
+
+const leavingMember = z.strictObject({
+  name: z.string(),
+  host: z.string(),
+  data: dataFate,
+  login: z.enum(['works', 'changing', 'changed']).optional(),
+});
+
 const allocation = z.strictObject({
   slot: z.number().int().min(0),
-  members: z.array(z.strictObject({ name: z.string(), host: z.string() })).min(1),
+  members: z.array(member).min(1),
+  leaving: z.array(leavingMember).optional(),
+  keptOn: z.array(z.string()).optional(),
+  lastNumber: z.number().int().optional(),
+  walSenders: z.number().int().optional(),
   memoryMiB: z.number(),
   cores: z.number(),
   quorumCommit: z.boolean(),

@@ -3,13 +3,15 @@
 
 import type { Host, Inventory } from '../inventory/inventory.js';
 import { PgsError } from '../errors.js';
-import type { Allocation, TenantRecord, TenantSpec } from './tenant.js';
+import type { Allocation, LeavingMember, TenantRecord, TenantSpec } from './tenant.js';
 
 export interface Cluster {
   tenant: string;
   spec: TenantSpec;
   allocation: Allocation;
   members: PlacedMember[];
+  /** Members that are no longer counted on, where something of them may be left. */
+  leaving: PlacedLeaving[];
   /** Hosts that answer for the tenant's services: every host of the fleet. */
   entries: Host[];
   ports: TenantPorts;
@@ -22,6 +24,8 @@ export interface PlacedMember {
   name: string;
   host: Host;
 }
+
+export type PlacedLeaving = Omit<LeavingMember, 'host'> & PlacedMember;
 
 /** A tenant's block of ten ports, the same on every host. */
 export interface TenantPorts {
@@ -108,6 +112,7 @@ export function withoutHosts(cluster: Cluster, hosts: string[]): Cluster {
     ...cluster,
     entries: cluster.entries.filter((entry) => !hosts.includes(entry.name)),
     members: cluster.members.filter((member) => !hosts.includes(member.host.name)),
+    leaving: cluster.leaving.filter((member) => !hosts.includes(member.host.name)),
   };
 }
 
@@ -128,11 +133,17 @@ export function layOutCluster(record: TenantRecord, inventory: Inventory): Clust
     }
     return { name: member.name, host };
   });
+  // With a host that has left the fleet nothing of a member is left that could be looked for.
+  const leaving = (record.allocation.leaving ?? []).flatMap((left) => {
+    const host = inventory.hosts.find((h) => h.name === left.host);
+    return host ? [{ ...left, host }] : [];
+  });
   return {
     tenant,
     spec: record.spec,
     allocation: record.allocation,
     members,
+    leaving,
     entries: inventory.hosts,
     ports: portsOf(record.allocation.slot, inventory.ports),
     paths: pathsOf(tenant),

@@ -55,6 +55,55 @@ export function memoryBudgetMiB(hostMemoryMiB: number): number {
   return Math.max(256, Math.min(16_384, Math.floor(hostMemoryMiB / 8)));
 }
 
+export interface JoinRequest extends Pick<PlacementRequest, 'hosts' | 'supply' | 'others'> {
+  tenant: string;
+  allocation: Allocation;
+  /** Members that stay: their zones are taken, and their hosts with those of all others. */
+  staying: Member[];
+  count: number;
+}
+
+/**
+ * Hosts for further members of a tenant: none that has, or had a moment ago, a member of it, zones apart from those that stay, the least
+ * loaded first; where all else is equal, one without data of an earlier member.
+ * @throws PgsError `unfit` when hosts do not suffice, `usage` for names that cannot be meant
+ */
+export function placeJoining(request: JoinRequest): string[] {
+  const { tenant, allocation, hosts: named, supply, others, staying, count } = request;
+  const doing = `placing ${count === 1 ? 'a further member' : `${count} further members`} of ${tenant}`;
+  const candidates = named ? named.map((name) => findSupply(name, supply, doing)) : supply;
+  if (named && named.length !== count) {
+    const found = `${named.length} ${named.length === 1 ? 'host is' : 'hosts are'} named, and ${count} ${count === 1 ? 'is' : 'are'} needed`;
+    throw new PgsError('usage', { doing, found, hint: 'Name one host for each new member.' });
+  }
+  const taken = [...allocation.members, ...(allocation.leaving ?? [])];
+  const judged = candidates.map((s) => {
+    const there = taken.find((m) => m.host === s.host.name);
+    const own = there ? `has ${there.name} already` : smaller(s, allocation);
+    return { ...s, unfit: own ?? s.unfit ?? ownedBy(s.host, others) };
+  });
+  const fit = judged.filter((s) => s.unfit === null);
+  if (fit.length < count) {
+    throw new PgsError('unfit', {
+      doing,
+      found: [
+        `${fit.length} of ${candidates.length} hosts ${fit.length === 1 ? 'is' : 'are'} fit, and ${count} ${count === 1 ? 'is' : 'are'} needed`,
+        ...judged.filter((s) => s.unfit !== null).map((s) => `${s.host.name}: ${s.unfit}`),
+      ].join('\n'),
+      hint: 'Add a host with `pgs host add`, or mend one (`pgs host check`). Nothing was changed.',
+    });
+  }
+  const zones = staying.flatMap((m) => supply.find((s) => s.host.name === m.host)?.host.zone ?? []);
+  const kept = allocation.keptOn ?? [];
+  const chosen = named ? fit : pickSpread(fit, count, others, zones, (s) => (kept.includes(s.host.name) ? 1 : 0));
+  return chosen.map((s) => s.host.name);
+}
+
+function smaller({ memoryMiB }: HostSupply, allocation: Allocation): string | null {
+  if (memoryMiB === 0 || memoryMiB >= allocation.memoryMiB) return null;
+  return `has ${memoryMiB} MiB of memory, and the tenant's PostgreSQL is made for ${allocation.memoryMiB} MiB`;
+}
+
 function chooseHosts(request: PlacementRequest): HostSupply[] {
   const { spec, hosts: named, supply, others } = request;
   const count = spec.replicas + 1;
@@ -112,17 +161,25 @@ function findSupply(name: string, supply: HostSupply[], doing: string): HostSupp
 }
 
 /** Greedy: each turn takes, among the hosts in the zone used least so far, the one with the smallest load. */
-function pickSpread(fit: HostSupply[], count: number, others: TenantRecord[]): HostSupply[] {
+function pickSpread(
+  fit: HostSupply[],
+  count: number,
+  others: TenantRecord[],
+  zonesTaken: string[] = [],
+  lastly: (s: HostSupply) => number = () => 0,
+): HostSupply[] {
   const membersOn = (host: string) => others.flatMap((o) => o.allocation.members).filter((m) => m.host === host).length;
   const firstsOn = (host: string) => others.filter((o) => o.allocation.members[0]?.host === host).length;
   const picked: HostSupply[] = [];
   const rest = [...fit];
   while (picked.length < count) {
-    const zoneUse = (s: HostSupply) => picked.filter((p) => p.host.zone === s.host.zone).length;
+    const zones = [...zonesTaken, ...picked.map((p) => p.host.zone)];
+    const zoneUse = (s: HostSupply) => zones.filter((zone) => zone === s.host.zone).length;
     const rank = (s: HostSupply) => [
       zoneUse(s),
       membersOn(s.host.name),
-      picked.length === 0 ? firstsOn(s.host.name) : 0,
+      picked.length === 0 && zonesTaken.length === 0 ? firstsOn(s.host.name) : 0,
+      lastly(s),
     ];
     rest.sort(
       (a, b) => compareRanks(rank(a), rank(b)) || a.host.name.localeCompare(b.host.name, 'en', { numeric: true }),

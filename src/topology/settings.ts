@@ -17,12 +17,13 @@ const maxConnections = 100;
  * once within a quarter.
  */
 export function deriveSettings(
-  allocation: Pick<Allocation, 'memoryMiB' | 'cores' | 'members'>,
+  allocation: Pick<Allocation, 'memoryMiB' | 'cores' | 'members' | 'walSenders'>,
   rto: RtoPreset,
 ): Settings {
   const { memoryMiB, cores, members } = allocation;
   const mb = (value: number) => `${Math.floor(value)}MB`;
   const parallel = Math.max(2, Math.min(8, cores));
+  const walSenders = allocation.walSenders ?? walSendersFor(members.length);
   return {
     max_connections: maxConnections,
     superuser_reserved_connections: 3,
@@ -39,8 +40,8 @@ export function deriveSettings(
     wal_level: 'replica',
     wal_log_hints: 'on',
     hot_standby: 'on',
-    max_wal_senders: Math.max(10, members.length * 3),
-    max_replication_slots: Math.max(10, members.length * 3),
+    max_wal_senders: walSenders,
+    max_replication_slots: walSenders,
     // A slot of a replica that is gone must not fill the leader's disk.
     max_slot_wal_keep_size: '8GB',
     wal_keep_size: '128MB',
@@ -62,6 +63,20 @@ export function deriveSettings(
     log_line_prefix: '%m [%p] %q%u@%d %a ',
     track_io_timing: 'on',
   };
+}
+
+/** One for each replica, two for each that is being copied, and some for backups. */
+function walSendersFor(members: number): number {
+  return Math.max(10, members * 3);
+}
+
+/**
+ * For a cluster whose members come and go: what it has as long as that is enough for every replica, a copy (two) and a backup (one), since
+ * another value restarts everybody.
+ */
+export function keepWalSenders(allocation: Pick<Allocation, 'members' | 'walSenders'>, members: number): number {
+  const now = allocation.walSenders ?? walSendersFor(allocation.members.length);
+  return now >= members + 2 ? now : walSendersFor(members);
 }
 
 /** Connections that PostgreSQL takes in all. */

@@ -15,7 +15,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean()]);
 /** The YAML form. Every field but the name has a default from pgs.yaml. */
 const fileSchema = z.strictObject({
   tenant: z.string(),
-  replicas: z.number().int().min(1).max(replicasMax).optional(),
+  replicas: z.number().int().min(0).max(replicasMax).optional(),
   postgres: z.number().int().optional(),
   rto: z.enum(rtoPresetNames).optional(),
   rpo: z.number().int().min(0).optional(),
@@ -29,6 +29,8 @@ const fileSchema = z.strictObject({
 export type SpecFile = z.infer<typeof fileSchema>;
 
 export interface SpecDefaults {
+  /** Of the tenant, where it is there. */
+  replicas?: number;
   rto: TenantSpec['rto'];
   rpoBytes: number;
   durability: TenantSpec['durability'];
@@ -62,6 +64,13 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
     ...((file.production ?? defaults.production) ? { production: true } : {}),
     settings: file.settings ?? {},
   };
+  if (spec.replicas === 0 && defaults.replicas !== 0) {
+    throw new PgsError('configuration', {
+      doing: `reading ${source}`,
+      found: 'replicas must be at least 1: with none, what is acknowledged has one copy',
+      hint: 'A cluster that is there is scaled to none by `pgs cluster scale --replicas 0`, which asks.',
+    });
+  }
   refuseContradictions(spec, source);
   return spec;
 }

@@ -8,7 +8,7 @@ export type PoolMode = (typeof poolModes)[number];
 /** What the operator asks for. Written as YAML in `pgs apply -f`, with these names in snake case. */
 export interface TenantSpec {
   tenant: string;
-  /** Members besides the leader, 1 to 15. */
+  /** Members besides the leader, 1 to 15; 0 only by `pgs cluster scale`. */
   replicas: number;
   /** PostgreSQL major version; must be what the hosts' packages give. */
   postgres: number;
@@ -31,6 +31,23 @@ export interface Member {
   name: string;
   /** Name of a host in pgs.yaml. */
   host: string;
+  /** It was added and has not followed yet; `replaces`: who leaves once it does, and what becomes of that one's data. */
+  joining?: { replaces: string | null; data: DataFate } | undefined;
+}
+
+/** What becomes of a data directory when its member leaves the host. */
+export type DataFate = 'keep' | 'purge';
+
+/** A member that is to be gone: kept until nothing of it is left, so that a killed pgs is finished by the same command, or by an apply. */
+export interface LeavingMember {
+  name: string;
+  host: string;
+  data: DataFate;
+  /**
+   * Its host does not answer, and so keeps the tenant's login to etcd: whether that still works. Absent: the host answers, and what is
+   * there is removed.
+   */
+  login?: 'works' | 'changing' | 'changed' | undefined;
 }
 
 /** What pgs decided once for a tenant and keeps: changing facts must not change the desired state. */
@@ -38,6 +55,14 @@ export interface Allocation {
   /** Index of the tenant's block of ports; see `portsOf`. */
   slot: number;
   members: Member[];
+  /** Absent: nobody leaves. */
+  leaving?: LeavingMember[] | undefined;
+  /** Hosts that keep the data of a member that left. */
+  keptOn?: string[] | undefined;
+  /** The highest number that a member was given; absent: that of the members. */
+  lastNumber?: number | undefined;
+  /** max_wal_senders and max_replication_slots, once members came or went: otherwise each one would restart everybody. */
+  walSenders?: number | undefined;
   /** Memory that PostgreSQL's settings are derived from on every member, MiB. */
   memoryMiB: number;
   /** Cores that PostgreSQL's settings are derived from. */

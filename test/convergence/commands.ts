@@ -8,8 +8,10 @@ import { pauseCluster } from '../../src/reconcile/pause.js';
 import { reinitMember } from '../../src/reconcile/reinit.js';
 import { stopCluster, type Wanted } from '../../src/reconcile/stop.js';
 import { restartCluster, type RestartRequest } from '../../src/reconcile/restart.js';
+import { changeMembers } from '../../src/reconcile/scale.js';
 import type { Session } from '../../src/reconcile/session.js';
 import type { Plan } from '../../src/reconcile/step.js';
+import type { DataFate } from '../../src/topology/tenant.js';
 import { SimulatedFleet, type FleetState } from './simulated-fleet.js';
 
 /** A command of pgs; what it answers is the plan that it carried out. */
@@ -53,6 +55,18 @@ export function stop(want: Wanted): Work {
   return (session) => stopCluster(session, tenant, want, undisturbed());
 }
 
+/** `pgs cluster scale`. */
+export function scale(replicas: number, hosts: string[] | null = null, data: DataFate = 'keep'): Work {
+  return async (session) =>
+    (await changeMembers(session, tenant, { kind: 'scale', replicas, hosts, data }, undisturbed())).plan;
+}
+
+/** `pgs cluster replace`. */
+export function replace(member: string, to: string | null = null, data: DataFate = 'keep'): Work {
+  return async (session) =>
+    (await changeMembers(session, tenant, { kind: 'replace', member, to, data }, undisturbed())).plan;
+}
+
 /** `pgs cluster pause` and `resume`. */
 export function pause(paused: boolean): Work {
   return (session) => pauseCluster(session, tenant, paused, undisturbed());
@@ -65,6 +79,8 @@ export interface Fleets {
   empty: FleetState;
   /** With the neighbour and the tenant. */
   made: FleetState;
+  /** The host of the tenant's second member is lost; what it led, another leads. */
+  lost: FleetState;
   /** The tenant was stopped. */
   stopped: FleetState;
   /** The tenant was destroyed, its data is kept. */
@@ -80,6 +96,28 @@ export async function makeFleets(): Promise<Fleets> {
   const made = fleet.snapshot();
   const resting = new SimulatedFleet(made);
   await resting.run(stop('stopped'));
+  const short = new SimulatedFleet(made);
+  short.hosts.get(hostOf(short, 'acme-2'))!.powerOff();
   await fleet.run(destroy(false));
-  return { bare, empty, made, stopped: resting.snapshot(), retired: fleet.snapshot() };
+  return { bare, empty, made, lost: short.snapshot(), stopped: resting.snapshot(), retired: fleet.snapshot() };
+}
+
+export interface StoredMembers {
+  members: { name: string; host: string }[];
+  leaving?: { name: string; host: string; login?: string }[];
+  keptOn?: string[];
+}
+
+/** What is kept of the tenant's members. */
+export function membersOf({ dcs }: SimulatedFleet): StoredMembers {
+  const record = dcs.keys.get(`/pgs/state/tenants/${tenant}`)!.value;
+  return (JSON.parse(record) as { allocation: StoredMembers }).allocation;
+}
+
+export function hostOf(fleet: SimulatedFleet, member: string): string {
+  return membersOf(fleet).members.find((m) => m.name === member)!.host;
+}
+
+export function leaderOf({ dcs }: SimulatedFleet): string {
+  return dcs.keys.get(`/pgs/dcs/${tenant}/leader`)!.value;
 }

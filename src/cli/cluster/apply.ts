@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { PgsError } from '../../errors.js';
 import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js';
-import { gatherCluster, openCluster, type OpenCluster } from '../../reconcile/cluster.js';
+import { gatherCluster, withCluster } from '../../reconcile/cluster.js';
 import { createCluster, planCreate } from '../../reconcile/create.js';
-import { respecCluster, respecced, type Respec } from '../../reconcile/respec.js';
+import { planRespec, respecCluster, type Respec } from '../../reconcile/respec.js';
 import type { Session } from '../../reconcile/session.js';
 import type { Plan } from '../../reconcile/step.js';
 import { withHosts, type Context } from '../context.js';
@@ -21,26 +21,19 @@ async function showPlan(
   given: string | undefined,
   file: string | undefined,
 ): Promise<void> {
-  const found = await planFor(session, given, file);
-  found.open.patroni.close();
-  await showDryRun(terminal, found.plan);
+  await showDryRun(terminal, await planFor(session, given, file));
 }
 
-async function planFor(
-  session: Session,
-  given: string | undefined,
-  file: string | undefined,
-): Promise<{ open: OpenCluster; plan: Plan }> {
+async function planFor(session: Session, given: string | undefined, file: string | undefined): Promise<Plan> {
   if (file === undefined) {
-    const open = await openCluster(session, await resolveTenant(session, given));
-    return { open, plan: planOf(open, await gatherCluster(session, open)) };
+    const tenant = await resolveTenant(session, given);
+    return withCluster(session, tenant, async (open) => planOf(open, await gatherCluster(session, open)));
   }
   const spec = await readSpecFile(file, given);
-  if (!(await (await session.store()).getTenant(spec.tenant))) {
-    return planCreate(session, { given: spec, hosts: null, source: file, reuseData: false });
-  }
-  const open = respecced(await openCluster(session, spec.tenant), fromFile(spec, file));
-  return { open, plan: planOf(open, await gatherCluster(session, open)) };
+  if ((await (await session.store()).getTenant(spec.tenant)) !== null) return planRespec(session, fromFile(spec, file));
+  const { open, plan } = await planCreate(session, { given: spec, hosts: null, source: file, reuseData: false });
+  open.patroni.close();
+  return plan;
 }
 
 export async function apply(
@@ -75,14 +68,9 @@ async function applyFor(
     return respecCluster(session, fromFile(spec, file), { signal, onEvent, force });
   }
   const tenant = await resolveTenant(session, given);
-  return withTenantLock(session, tenant, `apply ${tenant}`, signal, async (lock, held) => {
-    const open = await openCluster(session, tenant);
-    try {
-      return await applyCluster(session, open, lock, { signal: held, onEvent, force });
-    } finally {
-      open.patroni.close();
-    }
-  });
+  return withTenantLock(session, tenant, `apply ${tenant}`, signal, (lock, held) =>
+    withCluster(session, tenant, (open) => applyCluster(session, open, lock, { signal: held, onEvent, force })),
+  );
 }
 
 function fromFile(spec: SpecFileContent, file: string): Respec {

@@ -2,9 +2,7 @@
 
 import type { Command } from 'commander';
 import { PgsError } from '../../errors.js';
-import { planOf } from '../../reconcile/change.js';
-import { gatherCluster, withCluster } from '../../reconcile/cluster.js';
-import { respecCluster, respecced, type Respec } from '../../reconcile/respec.js';
+import { planRespec, respecCluster, type Respec } from '../../reconcile/respec.js';
 import { parseSetting } from '../../topology/settings.js';
 import { changeSpecFile } from '../../topology/spec.js';
 import { withHosts } from '../context.js';
@@ -32,13 +30,7 @@ export async function set(
       source: 'the command line',
       given: (before) => changeSpecFile(before, settings),
     };
-    if (dryRun) {
-      const plan = await withCluster(session, tenant, async (open) => {
-        const other = respecced(open, respec);
-        return planOf(other, await gatherCluster(session, other));
-      });
-      return showDryRun(terminal, plan);
-    }
+    if (dryRun) return showDryRun(terminal, await planRespec(session, respec));
     const plan = await respecCluster(session, respec, { signal, force, onEvent: reportSteps(terminal) });
     await showChange(terminal, plan);
   });

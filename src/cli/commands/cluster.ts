@@ -5,8 +5,10 @@ import { tenantArgument } from './arguments.js';
 import {
   pauseCommand,
   reinitCommand,
+  replaceCommand,
   restartCommand,
   resumeCommand,
+  scaleCommand,
   setCommand,
   startCommand,
   stopCommand,
@@ -24,6 +26,8 @@ export function clusterCommand(): Command {
     .addCommand(psqlCommand())
     .addCommand(logsCommand())
     .addCommand(setCommand())
+    .addCommand(scaleCommand())
+    .addCommand(replaceCommand())
     .addCommand(restartCommand())
     .addCommand(reinitCommand())
     .addCommand(pauseCommand())

@@ -67,6 +67,79 @@ Examples:
     );
 }
 
+export function scaleCommand(): Command {
+  return new Command('scale')
+    .description('change how many replicas there are: new ones copy the data and follow, others leave')
+    .addArgument(tenantArgument())
+    .requiredOption('--replicas <n>', 'members besides the leader')
+    .option('--hosts <names>', 'hosts for new members, comma separated (default: pgs chooses)')
+    .option('--purge-data', 'remove the data of members that leave, instead of keeping it on their hosts', false)
+    .option('--yes', 'do not ask', false)
+    .option(...dryRun, false)
+    .option(...force, false)
+    .addHelpText(
+      'after',
+      `
+The leader never leaves; who does not follow goes first. All that stay have to follow (exit code 5). With no replica, RPO 0 cannot be kept,
+and pgs asks. Sessions through the pooler of a host that a member leaves end between two transactions. The same command, or an apply,
+finishes one that was interrupted. It is the same as \`pgs apply -f\` with another \`replicas\`.
+
+Examples:
+  $ pgs cluster scale acme --replicas 3 --dry-run
+  $ pgs cluster scale acme --replicas 3 --hosts h4
+  $ pgs cluster scale acme --replicas 1 --purge-data --yes`,
+    )
+    .action(
+      async (
+        tenant: string | undefined,
+        options: {
+          replicas: string;
+          hosts?: string;
+          purgeData: boolean;
+          yes: boolean;
+          dryRun: boolean;
+          force: boolean;
+        },
+        command: Command,
+      ) => {
+        const { scale } = await import('../cluster/scale.js');
+        await scale(tenant, options, command);
+      },
+    );
+}
+
+export function replaceCommand(): Command {
+  return new Command('replace')
+    .description('build a new member on another host, and then let one leave: a live one, or one whose host is lost')
+    .argument('<member>', 'the member that leaves, such as acme-2')
+    .option('--to <host>', 'host of the new one (default: pgs chooses)')
+    .option('--purge-data', 'remove the data of the one that leaves, instead of keeping it on its host', false)
+    .option('--yes', 'do not ask', false)
+    .option(...dryRun, false)
+    .option(...force, false)
+    .addHelpText(
+      'after',
+      `
+The new member follows before the old one goes; a leader hands over first, as by \`pgs switchover\`. While another member does not follow,
+nothing is replaced (exit code 5). A host that is lost keeps what it knew: its tenant's login to etcd is changed, so that what comes back
+there cannot take part, and what is left of it goes with an apply.
+
+Examples:
+  $ pgs cluster replace acme-2 --dry-run
+  $ pgs cluster replace acme-2 --to h4`,
+    )
+    .action(
+      async (
+        member: string,
+        options: { to?: string; purgeData: boolean; yes: boolean; dryRun: boolean; force: boolean },
+        command: Command,
+      ) => {
+        const { replace } = await import('../cluster/scale.js');
+        await replace(member, options, command);
+      },
+    );
+}
+
 export function pauseCommand(): Command {
   return new Command('pause')
     .description('have Patroni look on and do nothing, for work by hand: nobody fails over, and nobody is fenced')
