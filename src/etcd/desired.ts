@@ -15,6 +15,8 @@ const defragTimer = 'pgs-etcd-defrag.timer';
 
 const user = 'pgs-etcd';
 const home = '/var/lib/pgs-etcd';
+/** There once it has started as a member. */
+export const etcdMemberData = `${home}/data/member`;
 const config = '/etc/pgs/etcd';
 export const etcdTls = `${config}/tls`;
 const tls = etcdTls;
@@ -40,8 +42,16 @@ const quotaBytes = 2 * 1024 ** 3;
 const ownedByEtcd = { owner: user, group: user };
 const ownedByRoot = { owner: 'root', group: 'root' };
 
-/** The resources of one host; none for a host that is no etcd member. */
-export function desiredEtcd(inventory: Inventory, secrets: FleetSecrets, host: Host): Resource[] {
+/**
+ * The resources of one host; none for a host that is no etcd member.
+ * @param start `joining`: the first start of a member that was added to a cluster that runs
+ */
+export function desiredEtcd(
+  inventory: Inventory,
+  secrets: FleetSecrets,
+  host: Host,
+  start: 'founding' | 'joining' = 'founding',
+): Resource[] {
   const { etcd } = inventory;
   if (etcd.kind === 'external' || !etcd.members.includes(host.name)) return [];
   return [
@@ -50,7 +60,7 @@ export function desiredEtcd(inventory: Inventory, secrets: FleetSecrets, host: H
     { kind: 'directory', path: config, mode: '0700', ...ownedByEtcd },
     { kind: 'directory', path: tls, mode: '0700', ...ownedByEtcd },
     ...tlsFiles(secrets, host),
-    file(etcdConfigFile, '0600', renderEtcdConfig(inventory, etcd, secrets, host), ownedByEtcd),
+    file(etcdConfigFile, '0600', renderEtcdConfig(inventory, etcd, secrets, host, start), ownedByEtcd),
     ...defragmentation(etcd, secrets, host),
     file(`/etc/systemd/system/${etcdUnit}`, '0644', renderEtcdUnit()),
     etcdUnitResource,
@@ -93,7 +103,13 @@ function tlsFiles(secrets: FleetSecrets, host: Host): Resource[] {
 }
 
 /** etcd's configuration file. Its names are those of the flags; see `etcd --help`. */
-export function renderEtcdConfig(inventory: Inventory, etcd: FleetEtcd, secrets: FleetSecrets, host: Host): string {
+export function renderEtcdConfig(
+  inventory: Inventory,
+  etcd: FleetEtcd,
+  secrets: FleetSecrets,
+  host: Host,
+  start: 'founding' | 'joining' = 'founding',
+): string {
   const client = endpointUrl(host.address, etcd.clientPort);
   const peer = endpointUrl(host.address, etcd.peerPort);
   const transport = (leaf: string, ca: string) => ({
@@ -112,7 +128,7 @@ export function renderEtcdConfig(inventory: Inventory, etcd: FleetEtcd, secrets:
     // Only a member with an empty data directory reads the next three; of another fleet's members the token keeps it apart.
     'initial-cluster': initialCluster(inventory, etcd),
     'initial-cluster-token': secrets.fleetId,
-    'initial-cluster-state': 'new',
+    'initial-cluster-state': start === 'founding' ? 'new' : 'existing',
     'client-transport-security': transport('server', 'client-ca'),
     'peer-transport-security': transport('peer', 'peer-ca'),
     // Patroni speaks to etcd through the gateway.

@@ -3,12 +3,19 @@
 import { PgsError } from '../errors.js';
 import type { EtcdConnection } from './connection.js';
 import type { Alarm, MemberStatus } from './facts.js';
+import type { EtcdMembership } from './membership.js';
 
 export interface Maintenance {
   /** Every member, asked side by side and within a second, with or without a quorum. */
   statuses(): Promise<MemberStatus[]>;
   /** Names of the members by the cluster's word; one that never started has its id instead. Needs a quorum. */
   memberNames(): Promise<string[]>;
+  /** Members by the cluster's word. Needs a quorum. */
+  members(): Promise<EtcdMembership[]>;
+  /** Takes a member out of the cluster, for good; no error if it is gone. Needs a quorum. */
+  removeMember(id: string): Promise<void>;
+  /** Makes a place for a member that starts afterwards. Needs a quorum that is left when the new one does not come. */
+  addMember(peerUrl: string): Promise<void>;
   /** Alarms by the cluster's word; needs a quorum (`statuses` does not). */
   alarms(): Promise<Alarm[]>;
   /** Clears an alarm, after its cause is gone. */
@@ -34,6 +41,32 @@ export function createMaintenance(connection: EtcdConnection): Maintenance {
         perform: ({ cluster }, options) => cluster.memberList({}, options),
       });
       return members.map(({ name, ID }) => name || ID);
+    },
+    members: async () => {
+      const { members } = await connection.call({
+        doing: 'listing the members of etcd',
+        repeat: 'repeatable',
+        perform: ({ cluster }, options) => cluster.memberList({}, options),
+      });
+      return members.map(({ ID, name, peerURLs }) => ({ id: ID, name, peerUrls: peerURLs }));
+    },
+    removeMember: async (id) => {
+      await connection.call({
+        doing: 'removing a member of etcd',
+        repeat: 'once',
+        perform: async ({ cluster }, options) => {
+          await cluster.memberRemove({ ID: id }, options).catch((thrown: unknown) => {
+            if (!(thrown instanceof Error && /member not found/.test(thrown.message))) throw thrown;
+          });
+        },
+      });
+    },
+    addMember: async (peerUrl) => {
+      await connection.call({
+        doing: `adding a member at ${peerUrl} to etcd`,
+        repeat: 'once',
+        perform: ({ cluster }, options) => cluster.memberAdd({ peerURLs: [peerUrl] }, options),
+      });
     },
     alarms: async () => {
       const { alarms } = await connection.call({

@@ -118,8 +118,10 @@ export async function applyCluster(
   const { onEvent, signal, force = false } = options;
   for (let move = 0; move < movesMax; move++) {
     const moved = await withCluster(session, tenant, (now) => moveMembers(session, now, lock, options));
-    if (!moved) break;
-    plans.push(moved);
+    // With a member gone, those that stay still let it in.
+    const isGone = plans.at(-1)!.steps.some((step) => step.action.kind === 'forget-member');
+    if (!moved && !isGone) break;
+    if (moved) plans.push(moved);
     plans.push(await withCluster(session, tenant, (now) => applyOnce(session, now, lock, { onEvent, signal, force })));
   }
   return { ...plans.at(-1)!, steps: plans.flatMap((plan) => plan.steps) };

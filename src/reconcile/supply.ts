@@ -9,17 +9,22 @@ import type { Host, Inventory } from '../inventory/inventory.js';
 import { PgsError, toPgsError } from '../errors.js';
 import type { HostSupply } from '../topology/placement.js';
 import type { TenantSpec } from '../topology/tenant.js';
+import { readHostNotes } from '../state/hosts.js';
 import type { Session } from './session.js';
 
 export interface FleetSupply {
   facts: { host: Host; facts: CheckFacts | null; why: string | null }[];
 }
 
+const drained = 'it is being drained';
+
 /** Items of `pgs host check` that say nothing about whether a member can live there. */
 const notForPlacement = ['tenant-ports', 'etcd-ports', 'watchdog'];
 
 export async function gatherSupply(session: Session): Promise<FleetSupply> {
+  const notes = await readHostNotes(await session.dcs());
   const looked = session.inventory.hosts.map(async (host) => {
+    if (notes[host.name]?.state === 'draining') return { host, facts: null, why: drained };
     try {
       const access = session.hosts.get(host.name);
       // Connects first: the time for it must not look like clocks that are apart.
@@ -57,7 +62,14 @@ export function judgeSupply(
   inventory: Inventory,
 ): HostSupply[] {
   return facts.map(({ host, facts: found, why }) => {
-    if (!found) return { host, unfit: `cannot be looked at: ${why}`, memoryMiB: 0, cores: 0, portsTaken: [] };
+    if (!found)
+      return {
+        host,
+        unfit: why === drained ? why : `cannot be looked at: ${why}`,
+        memoryMiB: 0,
+        cores: 0,
+        portsTaken: [],
+      };
     return {
       host,
       unfit: unfitFor(found, spec, inventory, host.name),

@@ -23,63 +23,77 @@ export interface Interrupted {
   then?: Work;
   /** The command that finds nothing to do at the end; the one that is run after the kill unless said. */
   still?: Work;
+  /** Of files that are written one after the other on a host, each fifth: for a command that goes through several plans. */
+  sparsely?: boolean;
   /** Other ways of being interrupted are tried as well. */
   thoroughly?: boolean;
 }
 
 export function describeKills(cases: Interrupted[]): void {
-  describe.each(cases)('$command', ({ from, work, then = work, still = then, thoroughly = false }) => {
-    test('killed before any one change, comes to the same end when it is run again', { timeout: 180_000 }, async () => {
-      const { states, fleet: uninterrupted } = await record(fleets[from], work);
-      if (then !== work) await uninterrupted.run(then);
-      const expected = endOf(uninterrupted, fleets[from]);
-      expect(states.length).toBeGreaterThan(6);
-      for (const [i, { before, state }] of states.entries()) {
-        const fleet = new SimulatedFleet(state);
-        fleet.bury(i % 2 === 0 ? 'just now' : 'long ago');
-        await expectToConverge(fleet, then, still, expected, `killed before ${before}`);
-      }
-    });
+  describe.each(cases)(
+    '$command',
+    ({ from, work, then = work, still = then, thoroughly = false, sparsely = false }) => {
+      test(
+        'killed before any one change, comes to the same end when it is run again',
+        { timeout: 180_000 },
+        async () => {
+          const { states, fleet: uninterrupted } = await record(fleets[from], work);
+          if (then !== work) await uninterrupted.run(then);
+          const expected = endOf(uninterrupted, fleets[from]);
+          expect(states.length).toBeGreaterThan(6);
+          for (const [i, { before, state }] of states.entries()) {
+            if (sparsely && i % 5 !== 0 && isFile(before) && isFile(states[i - 1]!.before)) continue;
+            const fleet = new SimulatedFleet(state);
+            fleet.bury(i % 2 === 0 ? 'just now' : 'long ago');
+            await expectToConverge(fleet, then, still, expected, `killed before ${before}`);
+          }
+        },
+      );
 
-    if (!thoroughly) return;
+      if (!thoroughly) return;
 
-    test(
-      'losing the connection at a change, comes to the same end when it is run again',
-      { timeout: 180_000 },
-      async () => {
-        const { states, fleet: uninterrupted } = await record(fleets[from], work);
+      test(
+        'losing the connection at a change, comes to the same end when it is run again',
+        { timeout: 180_000 },
+        async () => {
+          const { states, fleet: uninterrupted } = await record(fleets[from], work);
+          const expected = endOf(uninterrupted, fleets[from]);
+          for (let lost = 1; lost < states.length; lost += sparsely ? 7 : 2) {
+            const fleet = new SimulatedFleet(fleets[from]);
+            let count = 0;
+            fleet.onChange = (what) => {
+              if (count++ === lost)
+                throw new PgsError('unknown-result', { doing: what, found: 'the connection was lost' });
+            };
+            // What needs no connection goes on: it may even come to its end, as after an answer that was lost.
+            await fleet.run(work).catch((thrown: unknown) => expect(thrown).toBeInstanceOf(PgsError));
+            fleet.onChange = () => undefined;
+            // Its lease may be what could not be given back.
+            fleet.bury('long ago');
+            await expectToConverge(fleet, work, still, expected, `connection lost at change ${lost}`);
+          }
+        },
+      );
+
+      test('killed while several hosts are changed at once, comes to the same end', async () => {
+        const { fleet: uninterrupted } = await record(fleets[from], work);
         const expected = endOf(uninterrupted, fleets[from]);
-        for (let lost = 1; lost < states.length; lost += 2) {
+        for (let seed = 0; seed < 12; seed++) {
           const fleet = new SimulatedFleet(fleets[from]);
-          let count = 0;
-          fleet.onChange = (what) => {
-            if (count++ === lost)
-              throw new PgsError('unknown-result', { doing: what, found: 'the connection was lost' });
-          };
-          // What needs no connection goes on: it may even come to its end, as after an answer that was lost.
-          await fleet.run(work).catch((thrown: unknown) => expect(thrown).toBeInstanceOf(PgsError));
-          fleet.onChange = () => undefined;
-          // Its lease may be what could not be given back.
-          fleet.bury('long ago');
-          await expectToConverge(fleet, work, still, expected, `connection lost at change ${lost}`);
+          // Spread over what a host takes; the same for the same seed.
+          [...fleet.hosts.values()].forEach((host, i) => host.killAfter((seed * 7 + i * 5 * (seed + 1)) % 17));
+          await fleet.run(work).catch((thrown: unknown) => expect(thrown).toBeInstanceOf(Killed));
+          for (const host of fleet.hosts.values()) host.killAfter(Infinity);
+          fleet.bury('just now');
+          await expectToConverge(fleet, work, still, expected, `seed ${seed}`);
         }
-      },
-    );
+      });
+    },
+  );
+}
 
-    test('killed while several hosts are changed at once, comes to the same end', async () => {
-      const { fleet: uninterrupted } = await record(fleets[from], work);
-      const expected = endOf(uninterrupted, fleets[from]);
-      for (let seed = 0; seed < 12; seed++) {
-        const fleet = new SimulatedFleet(fleets[from]);
-        // Spread over what a host takes; the same for the same seed.
-        [...fleet.hosts.values()].forEach((host, i) => host.killAfter((seed * 7 + i * 5 * (seed + 1)) % 17));
-        await fleet.run(work).catch((thrown: unknown) => expect(thrown).toBeInstanceOf(Killed));
-        for (const host of fleet.hosts.values()) host.killAfter(Infinity);
-        fleet.bury('just now');
-        await expectToConverge(fleet, work, still, expected, `seed ${seed}`);
-      }
-    });
-  });
+function isFile(change: string): boolean {
+  return /: (write|remove) \//.test(change);
 }
 
 interface End {

@@ -19,15 +19,18 @@ export async function trust(
   command: Command,
 ): Promise<void> {
   const { inventory, names, terminal } = await openFleet(command, asked);
-  const confirm = async (proposal: TrustProposal) => {
-    process.stderr.write(`${describeProposal(proposal)}\n`);
-    return options.yes || ask(`Is this ${proposal.name}? Type yes: `);
-  };
+  const confirm = (proposal: TrustProposal) => confirmKey(proposal, options.yes);
   const done = await trustHosts(inventory, names, { confirm, replace: options.replace });
   await terminal.result({ hosts: done }, () =>
     done.map(({ host, outcome }) => `${host.padEnd(8)} ${outcomes[outcome]}`).join('\n'),
   );
   if (done.some(({ outcome }) => outcome === 'declined')) process.exitCode = 1;
+}
+
+/** Shows the key, and asks unless that was answered before. */
+export async function confirmKey(proposal: TrustProposal, yes: boolean): Promise<boolean> {
+  process.stderr.write(`${describeProposal(proposal)}\n`);
+  return yes || ask(`Is this ${proposal.name}? Type yes: `);
 }
 
 function describeProposal({ name, address, port, keys, replaces }: TrustProposal): string {
