@@ -26,16 +26,22 @@ export async function editInventory(path: string, change: (document: Document) =
   });
 }
 
+/** People write `{a: 1}` and `{ a: 1 }`; the one that leaves most lines as they are is taken. */
+const paddings = [true, false];
+
 /** The text after `change`, pure. */
 export function changedText(text: string, change: (document: Document) => void): string {
   const document = parseDocument(text, { version: '1.2' });
-  const before = document.toString({ lineWidth: 0 });
+  const written = () =>
+    paddings.map((flowCollectionPadding) => document.toString({ lineWidth: 0, flowCollectionPadding }));
+  const before = written();
   change(document);
-  const after = document.toString({ lineWidth: 0 });
-  if (after === before) return text;
-  const spliced = spliceLines(text, before, after);
-  const isFaithful = spliced !== null && isEqual(parseDocument(spliced, { version: '1.2' }).toJS(), document.toJS());
-  return isFaithful ? spliced : after;
+  const after = written();
+  if (after[0] === before[0]) return text;
+  const spliced = after.flatMap((next, i) => spliceLines(text, before[i]!, next) ?? []);
+  const isFaithful = (candidate: string) =>
+    isEqual(parseDocument(candidate, { version: '1.2' }).toJS(), document.toJS());
+  return spliced.find(isFaithful) ?? after[0]!;
 }
 
 /**

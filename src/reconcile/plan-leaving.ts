@@ -70,10 +70,11 @@ export function describeMoves({ cluster, facts }: PlanInput): string[] {
       return `${m.name} joins on ${m.host}${then} (\`pgs apply ${tenant}\`)`;
     }),
     ...lost.map((m) => {
-      const login =
-        m.login === 'changed'
-          ? 'its login to etcd works no more'
-          : `its login to etcd is to be changed (\`pgs apply ${tenant}\`)`;
+      const login = {
+        works: `its login to etcd is to be changed (\`pgs apply ${tenant}\`)`,
+        changing: 'its login to etcd is being changed',
+        changed: 'its login to etcd works no more',
+      }[m.login ?? 'works'];
       return `${m.name} has left, and ${m.host.name} does not answer: ${login}; what is left there goes with \`pgs apply ${tenant}\` when it does`;
     }),
   ];

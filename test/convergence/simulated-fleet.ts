@@ -6,6 +6,7 @@ import { haproxyUnit } from '../../haproxy/desired.js';
 import type { Command, CommandResult, HostAccess } from '../../src/host/command.js';
 import type { HostPool } from '../../src/host/ssh-host.js';
 import { readTemplate } from '../../src/host/template.js';
+import type { HostChange } from '../../src/inventory/hosts.js';
 import type { Inventory } from '../../src/inventory/inventory.js';
 import type { Session } from '../../src/reconcile/session.js';
 import { completeFleetSecrets } from '../../src/secrets/fleet-secrets.js';
@@ -18,6 +19,7 @@ import { Killed, SimulatedHost, type HostSnapshot } from './simulated-host.js';
 import { SimulatedPatroni, type PatroniState } from './simulated-patroni.js';
 
 export interface FleetState {
+  inventory: Inventory;
   hosts: [string, HostSnapshot][];
   dcs: DcsState;
   patroni: PatroniState;
@@ -34,7 +36,7 @@ const sharedDirectory = { kind: 'directory', owner: 'root', group: 'root', mode:
 const checkAnswer = readFileSync(new URL('recorded/trixie-prepared.txt', import.meta.url), 'utf8');
 
 export class SimulatedFleet {
-  readonly inventory: Inventory = fixture;
+  inventory: Inventory = fixture;
   readonly hosts = new Map<string, SimulatedHost>();
   readonly dcs = new SimulatedDcs();
   readonly haproxy = new SimulatedHaproxy();
@@ -45,26 +47,48 @@ export class SimulatedFleet {
 
   constructor(state?: FleetState) {
     this.patroni = new SimulatedPatroni(this.hosts, this.dcs);
-    const changed = (where: string) => (what: string) => {
-      this.onChange(`${where}: ${what}`);
-      this.changes.push(`${where}: ${what}`);
-    };
-    for (const { name } of this.inventory.hosts) {
-      const host = new SimulatedHost(name);
-      host.onChange = changed(name);
-      host.onUnit = (unit, verb) => this.#unit(host, unit, verb);
-      host.onCommand = (command) => this.#command(host, command);
-      for (const path of ['/var/lib/pgs', '/etc/pgs/tenants']) host.paths.set(path, sharedDirectory);
-      this.hosts.set(name, host);
-    }
-    this.dcs.onChange = changed('dcs');
+    if (state) this.inventory = state.inventory;
+    const names = [...this.inventory.hosts.map((h) => h.name), ...(state?.hosts ?? []).map(([name]) => name)];
+    for (const name of new Set(names)) this.#addHost(name);
+    this.dcs.onChange = (what) => this.#changed('dcs', what);
     this.dcs.onChanged = () => this.patroni.settle();
-    this.patroni.onChange = changed('cluster');
+    this.patroni.onChange = (what) => this.#changed('cluster', what);
     if (state) this.#restore(state);
+  }
+
+  #changed(where: string, what: string): void {
+    this.onChange(`${where}: ${what}`);
+    this.changes.push(`${where}: ${what}`);
+  }
+
+  #addHost(name: string): void {
+    const host = new SimulatedHost(name);
+    host.onChange = (what) => this.#changed(name, what);
+    host.onUnit = (unit, verb) => this.#unit(host, unit, verb);
+    host.onCommand = (command) => this.#command(host, command);
+    for (const path of ['/var/lib/pgs', '/etc/pgs/tenants']) host.paths.set(path, sharedDirectory);
+    this.hosts.set(name, host);
+  }
+
+  /** What an edit of pgs.yaml comes to. A host that is new is a machine that is prepared. */
+  edit(change: HostChange): void {
+    const { hosts, etcd } = this.inventory;
+    if (change.kind === 'add' && hosts.some((h) => h.name === change.host.name)) return;
+    this.#changed('pgs.yaml', change.kind);
+    if (change.kind === 'add') {
+      const { name, address, zone = name } = change.host;
+      this.inventory = { ...this.inventory, hosts: [...hosts, { name, address, zone }] };
+      if (!this.hosts.has(name)) this.#addHost(name);
+    } else if (change.kind === 'remove') {
+      this.inventory = { ...this.inventory, hosts: hosts.filter((h) => h.name !== change.host) };
+    } else if (etcd.kind === 'fleet') {
+      this.inventory = { ...this.inventory, etcd: { ...etcd, members: change.members } };
+    }
   }
 
   snapshot(): FleetState {
     return {
+      inventory: this.inventory,
       hosts: [...this.hosts].map(([name, host]) => [name, host.snapshot()]),
       dcs: this.dcs.snapshot(),
       patroni: this.patroni.snapshot(),
@@ -72,7 +96,7 @@ export class SimulatedFleet {
     };
   }
 
-  #restore({ hosts, dcs, patroni, haproxy }: FleetState): void {
+  #restore({ hosts, dcs, patroni, haproxy }: Omit<FleetState, 'inventory'>): void {
     for (const [name, state] of hosts) this.hosts.get(name)!.restore(state);
     this.dcs.restore(dcs);
     this.patroni.restore(patroni);

@@ -190,6 +190,14 @@ export function addresses(): Record<string, string> {
   return Object.fromEntries(sandbox.hosts.map((h) => [h.name, h.address]));
 }
 
+/** Another fleet in the place of the one that is there, for tests that change the hosts themselves. */
+export async function freshSandbox(hosts: number): Promise<void> {
+  await pgsOk(['sandbox', 'down']);
+  await pgsOk(['sandbox', 'up', '--hosts', String(hosts)]);
+  await pgsOk(['host', 'prepare']);
+  await pgsOk(['dcs', 'create']);
+}
+
 export async function destroyQuietly(tenant: string): Promise<void> {
   await pgs(['cluster', 'destroy', tenant, '--purge-data', '--yes']);
 }

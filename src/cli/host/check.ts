@@ -6,13 +6,19 @@ import { checkHosts, type HostCheck } from '../../host/check-hosts.js';
 import { openHosts } from '../../host/ssh-host.js';
 import type { Terminal } from '../terminal.js';
 import { openFleet } from './fleet.js';
+import { describeGone, gatherGone } from './gone.js';
 
 export async function check(asked: string[], options: { all: boolean }, command: Command): Promise<void> {
   const { inventory, names, terminal } = await openFleet(command, asked);
   const pool = openHosts(inventory);
   try {
-    const hosts = await checkHosts(pool, inventory, names);
-    await terminal.result({ hosts }, () => hosts.map((host) => describe(host, options.all, terminal)).join('\n\n'));
+    const [hosts, gone] = await Promise.all([
+      checkHosts(pool, inventory, names),
+      asked.length > 0 ? [] : gatherGone(inventory),
+    ]);
+    await terminal.result({ hosts, gone }, () =>
+      [...hosts.map((host) => describe(host, options.all, terminal)), ...gone.map(describeGone)].join('\n\n'),
+    );
     if (hosts.some(({ fit }) => !fit)) process.exitCode = 1;
   } finally {
     await pool.close();
