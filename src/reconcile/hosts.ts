@@ -9,7 +9,7 @@ import type { HostChange } from '../inventory/hosts.js';
 import { readHostNotes, writeHostNote } from '../state/hosts.js';
 import { isMoving } from '../topology/membership.js';
 import type { TenantRecord } from '../topology/tenant.js';
-import { applyCluster, withTenantLock } from './change.js';
+import { applyCluster, refuseNotReady, withTenantLock } from './change.js';
 import { gatherCluster, withCluster } from './cluster.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
@@ -83,19 +83,36 @@ export async function planDrain(session: Session, host: string, to: string | nul
   return requests.filter((r) => r !== null);
 }
 
+/** Before anything is changed: a tenant that does not run has nobody to copy from. @throws PgsErrors, or a PgsError */
+export async function refuseUnready(session: Session, host: string): Promise<void> {
+  const errors: PgsError[] = [];
+  for (const { tenant, member, phase } of useOf(await recordsOf(session), host).members) {
+    try {
+      refuseUnreadyTenant(tenant, member, phase);
+    } catch (thrown) {
+      errors.push(toPgsError(thrown));
+    }
+  }
+  throwAll(errors, `moving members off ${host}`);
+}
+
+function refuseUnreadyTenant(tenant: string, member: string, phase: TenantRecord['phase']): void {
+  const doing = `replacing ${member}`;
+  if (phase !== 'retired') return refuseNotReady(phase, tenant, doing);
+  throw new PgsError('endangers', {
+    doing,
+    found: `${tenant} was destroyed, and its data is kept there`,
+    hint: `Remove it with \`pgs cluster destroy ${tenant} --purge-data\`, or take it over: \`pgs cluster create ${tenant} --reuse-data\`.`,
+  });
+}
+
 async function requestFor(
   session: Session,
   { tenant, member, phase, begun }: HostUse['members'][number],
   to: string | null,
 ): Promise<ReplaceRequest> {
   const request: ReplaceRequest = { kind: 'replace', member, to: null, data: 'keep' };
-  if (phase === 'retired') {
-    throw new PgsError('endangers', {
-      doing: `replacing ${member}`,
-      found: `${tenant} was destroyed, and its data is kept there`,
-      hint: `Remove it with \`pgs cluster destroy ${tenant} --purge-data\`, or take it over: \`pgs cluster create ${tenant} --reuse-data\`.`,
-    });
-  }
+  refuseUnreadyTenant(tenant, member, phase);
   if (begun) return request;
   return withCluster(session, tenant, async (open) => {
     const taken = open.record.allocation.members.some((m) => m.host === to);

@@ -11,10 +11,12 @@ import {
   drainHost,
   planDrain,
   refuseInUse,
+  refuseUnready,
   type FleetDesk,
   type HostsOptions,
   type TenantDone,
 } from './hosts.js';
+import { describeMove, settleEtcdLeader } from './etcd-leader.js';
 import { replaceEtcdMember } from './replace-etcd.js';
 import type { Session } from './session.js';
 
@@ -136,6 +138,7 @@ export async function replaceInFleet(
     return [];
   }
   refuseItself(host, by);
+  await desk.open((session) => refuseUnready(session, host));
   await refuseWithoutQuorum(desk, host);
   const isNew = await desk.open((session) => Promise.resolve(session.inventory.hosts.every((h) => h.name !== by.name)));
   if (isNew || by.address !== null) {
@@ -145,7 +148,11 @@ export async function replaceInFleet(
   await moveEtcd(desk, host, by.name, options);
   const done = await desk.open((session) => drainHost(session, host, by.name, options));
   await leave(desk, host, by.name, options);
-  await desk.open((session) => applyEverywhere(session, options));
+  await desk.open(async (session) => {
+    await applyEverywhere(session, options);
+    const move = await settleEtcdLeader(session, null);
+    if (move) options.onMove(describeMove(move));
+  });
   return done;
 }
 

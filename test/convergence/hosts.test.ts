@@ -22,7 +22,7 @@ let fleets: Fleets;
 
 beforeAll(async () => {
   fleets = await makeFleets();
-});
+}, 120_000);
 
 type Job = (fleet: SimulatedFleet) => Promise<unknown>;
 

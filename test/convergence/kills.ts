@@ -13,7 +13,7 @@ let fleets: Fleets;
 
 beforeAll(async () => {
   fleets = await makeFleets();
-});
+}, 120_000);
 
 export interface Interrupted {
   command: string;
@@ -35,7 +35,7 @@ export function describeKills(cases: Interrupted[]): void {
     ({ from, work, then = work, still = then, thoroughly = false, sparsely = false }) => {
       test(
         'killed before any one change, comes to the same end when it is run again',
-        { timeout: 180_000 },
+        { timeout: 400_000 },
         async () => {
           const { states, fleet: uninterrupted } = await record(fleets[from], work);
           if (then !== work) await uninterrupted.run(then);
@@ -54,7 +54,7 @@ export function describeKills(cases: Interrupted[]): void {
 
       test(
         'losing the connection at a change, comes to the same end when it is run again',
-        { timeout: 180_000 },
+        { timeout: 400_000 },
         async () => {
           const { states, fleet: uninterrupted } = await record(fleets[from], work);
           const expected = endOf(uninterrupted, fleets[from]);

@@ -35,7 +35,7 @@ let fleets: Fleets;
 
 beforeAll(async () => {
   fleets = await makeFleets();
-});
+}, 120_000);
 
 const others = (fleet: SimulatedFleet) => membersOf(fleet).members.map((m) => m.name);
 const serving = (fleet: SimulatedFleet) =>
