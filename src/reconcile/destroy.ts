@@ -6,7 +6,7 @@ import { gatherCluster, assembleCluster, type OpenCluster } from './cluster.js';
 import { refusePaused, withTenantLock, type ChangeOptions } from './change.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
-import { planDestroy } from './plan-cluster.js';
+import { planDestroy } from './plan-destroy.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 

@@ -8,7 +8,6 @@ import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
 import type { HostFacts } from '../host/facts.js';
-import type { Host } from '../inventory/inventory.js';
 import { planResources } from '../host/plan-resources.js';
 import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
@@ -23,9 +22,8 @@ import { presets } from '../topology/presets.js';
 import type { Settings } from '../topology/settings.js';
 import type { InForce } from '../topology/in-force.js';
 import type { Job, TenantPhase } from '../topology/tenant.js';
-import { absentMember } from './member.js';
 import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
-import { stopSteps, stoppedProof, unrouteSteps } from './plan-stop.js';
+import { stopSteps, stoppedProof } from './plan-stop.js';
 import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
 import { raisesConnections, restartSteps, streamingStep, wantedParameters } from './plan-restarts.js';
@@ -140,7 +138,7 @@ function fencingNotes({ spec }: Cluster): string[] {
 }
 
 /** Hosts that could not be looked at, and why. */
-function unknownHosts(facts: ClusterFacts): [host: string, why: string][] {
+export function unknownHosts(facts: ClusterFacts): [host: string, why: string][] {
   return Object.entries(facts.hosts).flatMap(([host, fact]): [string, string][] =>
     fact.reachable ? [] : [[host, fact.why]],
   );
@@ -160,7 +158,7 @@ export function refuseMissingHosts(cluster: Cluster, facts: ClusterFacts): void 
   });
 }
 
-function idsOf(steps: Step[]): string[] {
+export function idsOf(steps: Step[]): string[] {
   return steps.map((s) => s.id);
 }
 
@@ -392,63 +390,4 @@ function proofSteps({ cluster, phase, facts }: PlanInput, needs: string[]): Step
       action: { kind: 'record-phase', tenant, phase: 'ready' },
     },
   ];
-}
-
-/** Of members, of those that leave, and with the data also where it was kept of those that left. */
-function hostsToClear({ members, leaving, entries, allocation }: Cluster, purgeData: boolean): Host[] {
-  const kept = purgeData ? entries.filter((e) => allocation.keptOn?.includes(e.name)) : [];
-  return [...new Set([...members.map((m) => m.host), ...leaving.map((m) => m.host), ...kept])];
-}
-
-export interface DestroyInput extends Omit<PlanInput, 'secrets' | 'dcs' | 'phase'> {
-  purgeData: boolean;
-}
-
-/**
- * The plan that removes a tenant: entries first, so that clients are turned away, then members, then its place in the DCS.
- * @throws PgsError `endangers` when a host cannot be looked at: what is there is unknown, not absent
- */
-export function planDestroy({ cluster, facts, purgeData }: DestroyInput): Plan {
-  const { tenant } = cluster;
-  const unknown = unknownHosts(facts);
-  if (unknown.length > 0) {
-    throw new PgsError('endangers', {
-      doing: `planning to destroy ${tenant}`,
-      found: unknown.map(([host, why]) => `${host} could not be looked at: ${why}`).join('\n'),
-      hint: 'Bring the host back (or take it out of the fleet) and run the same command again; nothing has been removed by this run.',
-    });
-  }
-  const steps: Step[] = [];
-  for (const entry of cluster.entries) steps.push(...unrouteSteps(cluster, entry.name, facts.hosts[entry.name]!));
-  const unrouted = idsOf(steps);
-  for (const host of hostsToClear(cluster, purgeData)) {
-    const resources = absentMember(cluster, purgeData);
-    steps.push(
-      ...planResources({
-        host: host.name,
-        subject: tenant,
-        resources,
-        facts: facts.hosts[host.name]!,
-        needs: unrouted,
-      }),
-    );
-  }
-  const stopped = idsOf(steps);
-  if (facts.dcsKeys || facts.dcsAccess !== 'absent') {
-    steps.push({
-      ...blankStep(`dcs/${tenant}/gone`),
-      title: `remove the keys and the user of ${tenant} from etcd`,
-      reason: 'no member is left to use them',
-      needs: stopped,
-      action: { kind: 'dcs-tenant-user', tenant, want: 'absent' },
-    });
-  }
-  steps.push({
-    ...blankStep(`${tenant}/forgotten`),
-    title: purgeData ? `forget ${tenant}` : `record that ${tenant} is retired with its data kept`,
-    reason: 'nothing of it runs any more',
-    needs: idsOf(steps),
-    action: { kind: 'record-retire', tenant, keepsData: !purgeData },
-  });
-  return { subject: `cluster ${tenant}`, steps, warnings: [] };
 }

@@ -39,11 +39,7 @@ export async function addToFleet(
 ): Promise<TenantDone[]> {
   await enlist(desk, host);
   await desk.open((session) => ready(session, host.name));
-  return desk.open(async (session) => {
-    // One of that name that left before is this one, or another: what it was is of no interest any more.
-    await writeHostNote(await session.dcs(), host.name, null);
-    return applyEverywhere(session, options);
-  });
+  return desk.open((session) => applyEverywhere(session, options));
 }
 
 async function enlist(desk: FleetDesk, { name, address, zone }: NewHost): Promise<void> {
@@ -63,6 +59,8 @@ async function enlist(desk: FleetDesk, { name, address, zone }: NewHost): Promis
   }
   await pinEtcd(desk);
   await desk.edit({ kind: 'add', host: { name, address, ...(zone === undefined ? {} : { zone }) } });
+  // One of that name that left before is this one, or another: what it was is of no interest any more.
+  await desk.open(async (session) => writeHostNote(await session.dcs(), name, null));
 }
 
 /** Without a list, the first three hosts are etcd's members: another edit of the hosts must not change them. */

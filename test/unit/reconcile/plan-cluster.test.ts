@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { planCluster, planDestroy, refuseMissingHosts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
+import { planCluster, refuseMissingHosts, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
+import { planDestroy } from '../../../src/reconcile/plan-destroy.js';
 import type { Plan } from '../../../src/reconcile/step.js';
 import { allSecretTexts } from '../../../src/secrets/shape.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
