@@ -10,12 +10,17 @@ let nextKey = 1_000_000;
  * Writes with both kinds of client (one stays connected, 50 writes a second; one connects for each write, 10 a second) through each
  * entry while `job` runs, then judges what they were told. The tenant has a table `ledger (key bigint)`. The job begins when all of
  * them write, and counts as done when all of them have gone on after it.
+ * @param stay hosts through whose entry a client stays connected; all of them unless said
  */
-export async function underLoad(tenant: string, job: () => Promise<unknown>): Promise<LedgerVerdict> {
+export async function underLoad(
+  tenant: string,
+  job: () => Promise<unknown>,
+  stay = Object.keys(addresses()),
+): Promise<LedgerVerdict> {
   const firstKey = (nextKey += 1_000_000);
   const { ports } = await pgsJson<{ ports: { primary: number } }>(['cluster', 'show', tenant]);
-  const writers = Object.values(addresses()).flatMap((entry, e) =>
-    (['session', 'each'] as const).map((kind, k) =>
+  const writers = Object.entries(addresses()).flatMap(([host, entry], e) =>
+    (['session', 'each'] as const).slice(stay.includes(host) ? 0 : 1).map((kind, k) =>
       startWriter({
         connect: serviceConnector(tenant, [entry], ports.primary),
         table: 'ledger',
