@@ -82,6 +82,15 @@ export function desiredHaproxy({ address }: Host): Resource[] {
   ];
 }
 
+/** What must be gone from a host that is no entry any more. */
+export function absentHaproxy(): Resource[] {
+  return [
+    { kind: 'absent', what: 'unit', name: haproxyUnit, destructive: false },
+    { kind: 'absent', what: 'path', name: `/etc/systemd/system/${haproxyUnit}`, destructive: false },
+    { kind: 'absent', what: 'path', name: '/etc/pgs/haproxy', destructive: false },
+  ];
+}
+
 /** A tenant's part of an entry host: its services and the certificate that HAProxy shows to Patroni's REST. */
 export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSecrets): Resource[] {
   const { tenant } = cluster;

@@ -68,6 +68,17 @@ export function desiredEtcd(
   ];
 }
 
+/** What must be gone from a host that is a member no more; its data is the others' too, and opens no other membership. */
+export function absentEtcd(): Resource[] {
+  const gone = (what: 'unit' | 'path', name: string): Resource => ({ kind: 'absent', what, name, destructive: false });
+  const units = [etcdUnit, defragService, defragTimer];
+  return [
+    ...[etcdUnit, defragTimer].map((name) => gone('unit', name)),
+    ...units.map((name) => gone('path', `/etc/systemd/system/${name}`)),
+    ...[etcdLogin, config, `${home}/data`].map((path) => gone('path', path)),
+  ];
+}
+
 const etcdUnitResource: UnitResource = {
   kind: 'unit',
   name: etcdUnit,

@@ -2,15 +2,18 @@
 // What is left to do is seen in the tenants' records, so that an interrupted drain is finished by the same command.
 
 import pLimit from 'p-limit';
-import { haproxyUnit } from '../../haproxy/desired.js';
+import { absentHaproxy } from '../../haproxy/desired.js';
 import { PgsError, PgsErrors, toPgsError } from '../errors.js';
-import { applyResources, performUnit } from '../host/apply-resources.js';
+import { absentEtcd } from '../etcd/desired.js';
+import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
+import { planResources } from '../host/plan-resources.js';
 import type { HostChange } from '../inventory/hosts.js';
 import { readHostNotes, writeHostNote } from '../state/hosts.js';
 import { isMoving } from '../topology/membership.js';
 import type { TenantRecord } from '../topology/tenant.js';
 import { applyCluster, refuseNotReady, withTenantLock } from './change.js';
 import { gatherCluster, withCluster } from './cluster.js';
+import { createDcsEffects } from './dcs.js';
 import { createEffects } from './effects.js';
 import { executePlan } from './execute.js';
 import { unrouteSteps } from './plan-stop.js';
@@ -278,12 +281,12 @@ export async function clearHost(session: Session, host: string, options: HostsOp
     return { tenant, member: null };
   });
   if (!answers) return 'silent';
-  await performUnit(access, haproxyUnit, 'stop', 30_000);
-  await applyResources(
-    access,
-    [{ kind: 'unit', name: haproxyUnit, state: 'stopped', enabled: false, loads: [], onChange: 'never' }],
-    30_000,
-  );
+  const resources = [...absentHaproxy(), ...absentEtcd()];
+  const facts = await gatherHostFacts(access, mergeWanted([wantedFor(resources)]));
+  const steps = planResources({ host, subject: 'fleet', resources, facts });
+  const plan = { subject: `host ${host}`, steps, warnings: [] };
+  const onEvent = (event: StepEvent) => options.onEvent('', event);
+  await executePlan(plan, createDcsEffects(session), { onEvent, signal: options.signal });
   return 'cleared';
 }
 

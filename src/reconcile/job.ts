@@ -2,6 +2,7 @@
 
 import { PgsError } from '../errors.js';
 import type { TenantLock } from '../state/lock.js';
+import { isUnderWay } from '../topology/membership.js';
 import type { Job, TenantRecord } from '../topology/tenant.js';
 import type { OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
@@ -22,4 +23,11 @@ export function refuseOtherJob({ job, spec: { tenant } }: TenantRecord, doing: s
     found: `${what} was begun ${job.since} and is not finished`,
     hint: `Finish it first: \`pgs apply ${tenant}\`.`,
   });
+}
+
+/** @throws PgsError `endangers` while members come or go */
+export function refuseMoving({ allocation, spec: { tenant } }: TenantRecord, doing: string): void {
+  if (!isUnderWay(allocation)) return;
+  const hint = `Finish that first: \`pgs apply ${tenant}\`.`;
+  throw new PgsError('endangers', { doing, found: 'members of it are coming or going', hint });
 }

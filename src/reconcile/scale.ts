@@ -4,20 +4,13 @@
 import { PgsError } from '../errors.js';
 import { findLeader, streamingReplicas, type ReachableMember } from '../patroni/facts.js';
 import type { Cluster } from '../topology/cluster.js';
-import {
-  isMoving,
-  lastNumberOf,
-  numberOfMember,
-  stayingMembers,
-  withJoining,
-  withLeaving,
-} from '../topology/membership.js';
+import { lastNumberOf, numberOfMember, stayingMembers, withJoining, withLeaving } from '../topology/membership.js';
 import { placeJoining } from '../topology/placement.js';
 import { refuseSettings } from '../topology/settings.js';
 import type { Allocation, DataFate, LeavingMember, Member, TenantRecord, TenantSpec } from '../topology/tenant.js';
 import { applyCluster, planOf, refuseNotReady, withTenantLock, type ChangeOptions } from './change.js';
 import { assembleCluster, gatherCluster, withCluster, type OpenCluster } from './cluster.js';
-import { refuseOtherJob } from './job.js';
+import { refuseMoving, refuseOtherJob } from './job.js';
 import { isPaused, type ClusterFacts } from './plan-cluster.js';
 import { leavingSteps } from './plan-leaving.js';
 import { isBeyondReach, isServing, leavingOf } from './plan-moves.js';
@@ -169,13 +162,7 @@ export async function decideScale(
   const now = stayingMembers(allocation).length - 1;
   if (replicas === now) return { ...record, spec };
   const doing = `scaling ${tenant} from ${now} to ${replicas} replicas`;
-  if (isMoving({ ...allocation, leaving: allocation.leaving?.filter((m) => m.login === undefined) })) {
-    throw new PgsError('endangers', {
-      doing,
-      found: 'members of it are coming or going',
-      hint: `Finish that first: \`pgs apply ${tenant}\`.`,
-    });
-  }
+  refuseMoving(record, doing);
   refuseSettings(spec, 'its spec');
   if (replicas > now) {
     const chosen = await place(hosts, replicas - now);

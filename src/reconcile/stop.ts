@@ -10,7 +10,7 @@ import {
   type ChangeOptions,
 } from './change.js';
 import { openCluster, type OpenCluster } from './cluster.js';
-import { refuseOtherJob } from './job.js';
+import { refuseMoving, refuseOtherJob } from './job.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 
@@ -57,6 +57,9 @@ function withPhase(open: OpenCluster, want: Wanted): OpenCluster {
   const settled: TenantPhase[] = ['ready', 'stopped'];
   const doing = `${want === 'stopped' ? 'stopping' : 'starting'} ${open.cluster.tenant}`;
   if (!settled.includes(phase)) refuseNotReady(phase, open.cluster.tenant, doing);
-  if (want === 'stopped') refuseOtherJob(open.record, doing);
+  if (want === 'stopped') {
+    refuseOtherJob(open.record, doing);
+    refuseMoving(open.record, doing);
+  }
   return { ...open, record: { ...open.record, phase: want } };
 }

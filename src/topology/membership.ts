@@ -9,6 +9,11 @@ export function isMoving({ members, leaving }: Allocation): boolean {
   return members.some((m) => m.joining) || (leaving ?? []).length > 0;
 }
 
+/** Whether that can be finished now: a host that is lost is not waited for. */
+export function isUnderWay({ members, leaving = [] }: Allocation): boolean {
+  return members.some((m) => m.joining) || leaving.some((m) => m.login === undefined);
+}
+
 /** Members that are not about to leave. */
 export function stayingMembers({ members }: Allocation): Member[] {
   const replaced = members.flatMap((m) => m.joining?.replaces ?? []);
@@ -36,7 +41,16 @@ export function withJoining(
   const added = hosts.map((host, i): Member => ({ name: `${tenant}-${from + 1 + i}`, host, joining }));
   const members = [...before.members, ...added];
   const walSenders = keepWalSenders(before, members.length);
-  return { ...before, members, lastNumber: from + hosts.length, walSenders };
+  // What an earlier one left there is taken over.
+  const { keptOn = [], ...rest } = before;
+  const kept = keptOn.filter((host) => !hosts.includes(host));
+  return {
+    ...rest,
+    members,
+    lastNumber: from + hosts.length,
+    walSenders,
+    ...(kept.length > 0 ? { keptOn: kept } : {}),
+  };
 }
 
 /** Those that follow are members like others. */

@@ -45,6 +45,7 @@ describe('what is kept of members', () => {
     const gone = withoutLeaving(lost, 'acme-3');
     expect(isMoving(gone)).toBe(false);
     expect(gone.keptOn).toEqual(['h3']);
+    expect(added(gone, ['h3']).keptOn).toBeUndefined();
     expect(withoutLeaving(withLeaving(three, [{ name: 'acme-3', host: 'h3', data: 'purge' }]), 'acme-3').keptOn).toBe(
       undefined,
     );
