@@ -24,12 +24,13 @@ import { requestReinit } from '../patroni/reinit.js';
 import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql, endClientSessions } from '../postgres/desired.js';
 import { withNewEtcdPassword } from '../secrets/etcd-password.js';
+import { sealTenantSecrets } from '../secrets/tenant-secrets.js';
 import type { TenantLock } from '../state/lock.js';
 import { withoutHosts, type PlacedMember } from '../topology/cluster.js';
 import { differencesInForce, type ParameterDifference } from '../topology/in-force.js';
 import { withoutLeaving } from '../topology/membership.js';
 import type { Allocation } from '../topology/tenant.js';
-import { gatherSql, storeSecrets, type OpenCluster } from './cluster.js';
+import { gatherSql, type OpenCluster } from './cluster.js';
 import type { Effects, Seen } from './execute.js';
 import { handOver } from './hand-over.js';
 import { memberOf } from './leader-change.js';
@@ -129,9 +130,10 @@ async function perform(
       return;
     }
     case 'new-etcd-password': {
-      open.secrets = withNewEtcdPassword(secrets);
-      open.secretsChanged = true;
-      return storeSecrets(session, open, lock);
+      const sealed = sealTenantSecrets(session.fleetKey, tenant, withNewEtcdPassword(secrets));
+      const store = await session.store();
+      await store.updateTenant(tenant, (record) => ({ ...record, allocation: action.allocation }), lock, sealed);
+      return;
     }
     case 'record-retire': {
       const store = await session.store();

@@ -43,16 +43,13 @@ function loginSteps({ tenant, allocation, leaving, members }: Cluster, facts: Cl
   const allTold = members.every((m) => isThere(facts, m.host.name));
   if (keepers.length === 0 || !allTold) return null;
   const names = keepers.map((m) => m.name);
-  const renew: Step = {
-    ...blankStep(`${tenant}/new-login`),
-    title: `make a new login to etcd for ${tenant}`,
-    reason: `the host of ${names.join(', ')} is lost and knows the present one`,
-    action: { kind: 'new-etcd-password', tenant },
-  };
-  const after = withLogin(allocation, names, 'changing');
   return [
-    renew,
-    recordMembersStep(tenant, 'new-login', 'record that the new login is to be given out', after, [renew.id]),
+    {
+      ...blankStep(`${tenant}/new-login`),
+      title: `make a new login to etcd for ${tenant}, to be given out`,
+      reason: `the host of ${names.join(', ')} is lost and knows the present one`,
+      action: { kind: 'new-etcd-password', tenant, allocation: withLogin(allocation, names, 'changing') },
+    },
   ];
 }
 

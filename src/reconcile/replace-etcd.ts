@@ -21,9 +21,8 @@ export interface EtcdReplaceOptions {
   onMove: (text: string) => void;
 }
 
-/** etcd refuses another change while it is not sure of the last one, for some seconds. */
-const settleLimitMs = 30_000;
-const movesMax = 6;
+/** For one change of the members, elections on a busy machine included. */
+const settleLimitMs = 60_000;
 
 /** As pgs.yaml has it, with the new member in the place of the old one. @throws PgsError `endangers` when the quorum does not allow it */
 export async function replaceEtcdMember(
@@ -39,28 +38,49 @@ export async function replaceEtcdMember(
     leaves,
     joins: { name: joins, peerUrl: endpointUrl(host.address, etcd.peerPort) },
   };
-  const dcs = await session.dcs();
-  for (let n = 0; n < movesMax; n++) {
-    const [members, statuses] = await Promise.all([dcs.maintenance.members(), dcs.maintenance.statuses()]);
-    const move = nextMembershipMove(change, members, statuses);
-    if (move === null) break;
-    await make(session, move, joins, options);
+  let deadlineMs = performance.now() + settleLimitMs;
+  while (!options.signal.aborted) {
+    try {
+      const move = await lookForMove(session, change);
+      if (move === null) break;
+      await make(session, move, joins, options);
+      deadlineMs = performance.now() + settleLimitMs;
+    } catch (thrown) {
+      if (!isPassing(thrown) || performance.now() > deadlineMs) throw thrown;
+    }
+    await sleep(500);
   }
   // The other members' files name the new one; they are restarted one at a time, the leader last.
   const plan = await planFleetDcsToApply(session);
   await executePlan(plan, createDcsEffects(session), options);
 }
 
+async function lookForMove(session: Session, change: MembershipChange): Promise<MembershipMove | null> {
+  const { maintenance } = await session.dcs();
+  const [members, statuses] = await Promise.all([maintenance.members(), maintenance.statuses()]);
+  return nextMembershipMove(change, members, statuses);
+}
+
+/**
+ * An election may come in between, and etcd refuses another change while it is not sure of the last one. Whether a change whose answer was
+ * lost was made is seen in the list of members.
+ */
+function isPassing(thrown: unknown): boolean {
+  if (!(thrown instanceof PgsError)) return false;
+  const refused = /unhealthy cluster|not enough started|follows no leader|follow no leader/.test(thrown.details.found);
+  return refused || thrown.code === 'unreachable' || thrown.code === 'unknown-result';
+}
+
 async function make(session: Session, move: MembershipMove, joins: string, options: EtcdReplaceOptions): Promise<void> {
   const { maintenance } = await session.dcs();
   switch (move.kind) {
     case 'remove':
-      await settled(() => maintenance.removeMember(move.member.id));
+      await maintenance.removeMember(move.member.id);
       options.onMove(`etcd: ${move.member.name} is a member no more`);
       return;
     case 'add':
       await refuseOldData(session, joins);
-      await settled(() => maintenance.addMember(move.peerUrl));
+      await maintenance.addMember(move.peerUrl);
       options.onMove(`etcd: ${joins} has a place as a member`);
       return;
     case 'start': {
@@ -68,20 +88,6 @@ async function make(session: Session, move: MembershipMove, joins: string, optio
       await executePlan(plan, createDcsEffects(session), options);
       await untilFollowing(session, joins);
     }
-  }
-}
-
-/** A change that etcd refuses for now is asked for again. */
-async function settled(change: () => Promise<void>): Promise<void> {
-  const deadlineMs = performance.now() + settleLimitMs;
-  for (;;) {
-    try {
-      return await change();
-    } catch (thrown) {
-      const notYet = thrown instanceof PgsError && /unhealthy cluster|not enough started/.test(thrown.details.found);
-      if (!notYet || performance.now() > deadlineMs) throw thrown;
-    }
-    await sleep(500);
   }
 }
 

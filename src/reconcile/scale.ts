@@ -123,7 +123,6 @@ export async function decideMembers(
   const doing = request.kind === 'scale' ? `scaling ${cluster.tenant}` : `replacing ${request.member}`;
   refuseNotReady(record.phase, cluster.tenant, doing);
   refuseOtherJob(record, doing);
-  refuseWhilePausedOrLeaderless(cluster, facts, doing);
   const place = async (hosts: string[] | null, count: number) => {
     const supply = await gatherSupply(session);
     const others = (await (await session.store()).listTenants()).map((t) => t.record);
@@ -162,6 +161,7 @@ export async function decideScale(
   const now = stayingMembers(allocation).length - 1;
   if (replicas === now) return { ...record, spec };
   const doing = `scaling ${tenant} from ${now} to ${replicas} replicas`;
+  refuseWhilePausedOrLeaderless(cluster, facts, doing);
   refuseMoving(record, doing);
   refuseSettings(spec, 'its spec');
   if (replicas > now) {
@@ -239,6 +239,7 @@ export async function decideReplace(
     const names = allocation.members.map((m) => m.name).join(', ');
     throw new PgsError('usage', { doing, found: `there is no member ${member}; ${tenant} has ${names}` });
   }
+  refuseWhilePausedOrLeaderless(cluster, facts, doing);
   const others = allocation.members.filter((m) => m.name !== member);
   refuseFallen(
     tenant,

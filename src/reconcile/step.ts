@@ -71,8 +71,8 @@ export type Action =
   | { kind: 'record-members'; tenant: string; allocation: Allocation }
   /** A member that left: its key in Patroni's part of the DCS, and its place in the record. */
   | { kind: 'forget-member'; tenant: string; member: string }
-  /** Another password for the tenant's login to etcd, among its secrets; etcd learns of it later. */
-  | { kind: 'new-etcd-password'; tenant: string }
+  /** Another password for the tenant's login to etcd, among its secrets, and that it is to be given out; etcd learns of it later. */
+  | { kind: 'new-etcd-password'; tenant: string; allocation: Allocation }
   | { kind: 'sql'; tenant: string };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */

@@ -99,12 +99,14 @@ export class StateStore {
   /**
    * Changes a tenant's record. `change` is asked again if somebody else wrote first; a change that changes nothing is not
    * written.
+   * @param sealedSecrets - stored with it, both or neither
    * @throws PgsError `usage` if there is no such tenant, `held` if the lock behind `fence` is not held any more
    */
   async updateTenant(
     tenant: string,
     change: (record: TenantRecord) => TenantRecord,
     fence?: Fence,
+    sealedSecrets?: string,
   ): Promise<Pick<StoredTenant, 'record' | 'revision'>> {
     return this.#retry(`changing the record of tenant ${tenant}`, async () => {
       const key = stateKeys.tenant(tenant);
@@ -115,6 +117,7 @@ export class StateStore {
       if (equal(before, record)) return { record: before, revision: kv.modRevision };
       const comparisons: Comparison[] = [unchanged(key, kv)];
       const writes: Write[] = [{ put: key, value: JSON.stringify(record) }];
+      if (sealedSecrets !== undefined) writes.push({ put: stateKeys.secrets(tenant), value: sealedSecrets });
       if (!equal(before.allocation, record.allocation)) {
         comparisons.push(unchanged(stateKeys.allocation, counter));
         writes.push({ put: stateKeys.allocation, value: allocationNote(tenant) });

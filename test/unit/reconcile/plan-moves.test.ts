@@ -110,7 +110,7 @@ describe('a replacement', () => {
     const at = (login: 'works' | 'changing' | 'changed' | undefined) =>
       withAllocation(withLogin(lost, ['acme-2'], login));
     expect(kinds(at(undefined), factsOf(at(undefined), { hosts }))).toEqual(['record-members']);
-    expect(kinds(at('works'), factsOf(at('works'), { hosts }))).toEqual(['new-etcd-password', 'record-members']);
+    expect(kinds(at('works'), factsOf(at('works'), { hosts }))).toEqual(['new-etcd-password']);
     expect(kinds(at('works'), factsOf(at('works'), { hosts: { ...hosts, h3: silent } }))).toEqual([]);
     expect(kinds(at('changed'), factsOf(at('changed'), { hosts }))).toEqual([]);
     const plan = planCluster({ ...wantedInput(clusterOf(at('changing'))), facts: factsOf(at('changing'), { hosts }) });
