@@ -28,8 +28,9 @@ const ports: Record<string, number> = {};
 beforeAll(async () => {
   await freshSandbox(4);
   await pgsOk(['host', 'remove', fresh, '--yes']);
+  await Promise.all(tenants.slice(0, 2).map((tenant) => pgsOk(['cluster', 'create', tenant, '--rto', 'fast'])));
+  await Promise.all(tenants.slice(2).map((tenant) => pgsOk(['cluster', 'create', tenant, '--rto', 'fast'])));
   for (const tenant of tenants) {
-    await pgsOk(['cluster', 'create', tenant, '--rto', 'fast']);
     await pgsOk(['cluster', 'url', tenant]);
     ports[tenant] = (await pgsJson<{ ports: { primary: number } }>(['cluster', 'show', tenant])).ports.primary;
     await psqlOk(tenant, 'primary', 'CREATE TABLE ledger (key bigint)');
