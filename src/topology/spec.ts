@@ -29,7 +29,7 @@ const fileSchema = z.strictObject({
 export type SpecFile = z.infer<typeof fileSchema>;
 
 export interface SpecDefaults {
-  /** Of the tenant, where it is there. */
+  /** Of the tenant, where it is there; default 2. */
   replicas?: number;
   rto: TenantSpec['rto'];
   rpoBytes: number;
@@ -54,7 +54,7 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
   const file = parsed.data;
   const spec: TenantSpec = {
     tenant: parseTenantName(file.tenant),
-    replicas: file.replicas ?? 2,
+    replicas: file.replicas ?? defaults.replicas ?? 2,
     postgres: file.postgres ?? defaults.postgres,
     rto: file.rto ?? defaults.rto,
     rpoBytes: file.rpo ?? defaults.rpoBytes,

@@ -107,6 +107,8 @@ describe('scaling', () => {
     const fleet = new SimulatedFleet(fleets.made);
     await fleet.run(apply({ replicas: 3 }));
     expect(serving(fleet)).toHaveLength(4);
+    // A spec that does not say how many leaves them as they are.
+    expect((await fleet.run(apply())).steps).toEqual([]);
     await fleet.run(apply({ replicas: 1 }));
     expect(serving(fleet)).toEqual(['leader', 'replica']);
     expect((await refusal(fleet, apply({ replicas: 0 }))).code).toBe('configuration');
