@@ -3,7 +3,6 @@
 
 import { PgsError } from '../errors.js';
 import { nextMembershipMove } from '../etcd/membership.js';
-import { endpointUrl } from '../etcd/access.js';
 import { readHostNotes, writeHostNote } from '../state/hosts.js';
 import {
   applyEverywhere,
@@ -192,12 +191,8 @@ async function moveEtcd(desk: FleetDesk, host: string, by: string, options: Repl
     await desk.edit({ kind: 'etcd-members', members: wanted });
   }
   await desk.open(async (session) => {
-    const { etcd, hosts } = session.inventory;
+    const { etcd } = session.inventory;
     if (etcd.kind !== 'fleet' || !etcd.members.includes(by)) return;
-    const listed = await (await session.dcs()).maintenance.members();
-    const { address } = hosts.find((h) => h.name === by)!;
-    const joined = listed.some((m) => m.name === by && m.peerUrls.includes(endpointUrl(address, etcd.peerPort)));
-    if (joined && !listed.some((m) => m.name === host)) return;
     const onEvent = (event: Parameters<HostsOptions['onEvent']>[1]) => options.onEvent('etcd', event);
     await replaceEtcdMember(session, host, by, { signal: options.signal, onEvent, onMove: options.onMove });
   });
