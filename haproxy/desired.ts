@@ -3,6 +3,7 @@
 import type { Resource } from '../src/host/resource.js';
 import type { Host } from '../src/inventory/inventory.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
+import { restTrust } from '../src/secrets/rotation.js';
 import { Secret } from '../src/secrets/secret.js';
 import { asksInOneDatabase } from '../src/topology/accounts.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
@@ -99,7 +100,7 @@ export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSec
   const pair = new Secret(`${secrets.restChecks.certPem.trimEnd()}\n${secrets.restChecks.keyPem.reveal()}`);
   return [
     { kind: 'file', path: client, mode: '0600', content: pair, ...own },
-    { kind: 'file', path: ca, mode: '0600', content: secrets.restCa.certPem, ...own },
+    { kind: 'file', path: ca, mode: '0600', content: restTrust(secrets), ...own },
     {
       kind: 'file',
       path: tenantFile(tenant),

@@ -13,7 +13,9 @@ import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
 import { absentPgbouncer } from '../pgbouncer/desired.js';
 import { appDatabase, type SqlFacts } from '../postgres/desired.js';
+import { goneRoles, madeRoles } from '../secrets/rotation.js';
 import { reveal } from '../secrets/secret.js';
+import type { Rotation } from '../secrets/rotation.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 import type { Cluster } from '../topology/cluster.js';
@@ -69,7 +71,7 @@ export function planCluster(input: PlanInput): Plan {
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
   ];
-  const notes = fencingNotes(cluster);
+  const notes = [...fencingNotes(cluster), ...leftOfRotation(tenant, input.secrets)];
   if (input.phase === 'stopped') {
     const stops = stopSteps(input);
     const leaveOut = unknownHosts(facts).map(([host]) => host);
@@ -127,6 +129,21 @@ function changedParameters({ cluster, facts, phase }: PlanInput): string[] {
   return [...new Set([...Object.keys(told), ...Object.keys(wanted)])].filter(
     (name) => !equal(told[name], wanted[name]),
   );
+}
+
+/** What is being replaced, for a person; an apply leaves it in the phase that it is in. */
+export function leftOfRotation(tenant: string, { rotation }: Pick<TenantSecrets, 'rotation'>): string[] {
+  if (!rotation) return [];
+  const what = rotation.targets.join(', ');
+  return [
+    `replacing ${what} of ${tenant} was begun ${rotation.since} and is not finished: ${resumeRotation(tenant, rotation)}`,
+  ];
+}
+
+/** The command that goes on with it. */
+export function resumeRotation(tenant: string, { targets }: Pick<Rotation, 'targets'>): string {
+  if (targets.includes('certificates')) return `\`pgs cert renew ${tenant} --all\``;
+  return `\`pgs rotate ${tenant}${targets.length > 1 ? '' : ` ${targets[0]}`}\``;
 }
 
 /** What an operator accepts with a watchdog that is not required. */
@@ -275,10 +292,16 @@ function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[
     if (stored === undefined) return [`role ${name} is not there`];
     return stored === sha256(reveal(verifier)) ? [] : [`role ${name} has another password`];
   });
+  const made = madeRoles(secrets).flatMap(({ name, verifier }) =>
+    found.roles[name] === sha256(reveal(verifier)) ? [] : [`role ${name} is not there, or has another password`],
+  );
+  const gone = goneRoles(secrets).filter((name) => found.roles[name] !== undefined);
   const database = found.databases[appDatabase];
   const pooler = found.roles[poolerRole];
   return [
     ...roles,
+    ...made,
+    ...gone.map((name) => `role ${name} is of before`),
     ...(database ? [] : [`database ${appDatabase} is not there`]),
     ...(database?.publicMayConnect ? [`everybody may connect to database ${appDatabase}`] : []),
     ...(found.proofOwner === secrets.passwords.probe.user

@@ -7,7 +7,9 @@ import type { Inventory } from '../inventory/inventory.js';
 import { connectDcs, type Dcs } from '../etcd/client.js';
 import { openHosts, type HostPool } from '../host/ssh-host.js';
 import { connectPatroni } from '../patroni/client.js';
+import { shownCertificate } from '../pki/handshake.js';
 import { proveServices } from '../postgres/proof.js';
+import { tryServiceLogin } from '../postgres/try-login.js';
 import { startWriteProbe } from '../postgres/write-probe.js';
 import { drillKeys } from '../drills/store.js';
 import { stateKeys, StateStore } from '../state/store.js';
@@ -28,6 +30,10 @@ export interface Session extends OpenFleet {
   prove: typeof proveServices;
   /** Writes through `primary` while something changes. */
   probe: typeof startWriteProbe;
+  /** What a process shows to whoever connects. */
+  shown: typeof shownCertificate;
+  /** A login through a service. */
+  tryService: typeof tryServiceLogin;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -46,6 +52,8 @@ export function openSession(fleet: OpenFleet): Session {
     patroni: connectPatroni,
     prove: proveServices,
     probe: startWriteProbe,
+    shown: shownCertificate,
+    tryService: tryServiceLogin,
     dcs: connect,
     store: async () => new StateStore(await connect(), secretsKeys[fleet.rights]),
     close: async () => {
