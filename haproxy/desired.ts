@@ -95,11 +95,10 @@ export function absentHaproxy(): Resource[] {
 /** A tenant's part of an entry host: its services and the certificate that HAProxy shows to Patroni's REST. */
 export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSecrets): Resource[] {
   const { tenant } = cluster;
-  const client = `${tlsDir}/${tenant}-client.pem`;
   const ca = `${tlsDir}/${tenant}-ca.crt`;
-  const pair = new Secret(`${secrets.restChecks.certPem.trimEnd()}\n${secrets.restChecks.keyPem.reveal()}`);
+  const { path: client, content } = hostPair(tenant, secrets);
   return [
-    { kind: 'file', path: client, mode: '0600', content: pair, ...own },
+    { kind: 'file', path: client, mode: '0600', content, ...own },
     { kind: 'file', path: ca, mode: '0600', content: restTrust(secrets), ...own },
     {
       kind: 'file',
@@ -119,6 +118,15 @@ export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSec
       onChange: 'reload',
     },
   ];
+}
+
+/** The certificate with its key that HAProxy shows to Patroni's REST. */
+export function hostPair(
+  tenant: string,
+  { restChecks }: Pick<TenantSecrets, 'restChecks'>,
+): { path: string; content: Secret } {
+  const content = new Secret(`${restChecks.certPem.trimEnd()}\n${restChecks.keyPem.reveal()}`);
+  return { path: `${tlsDir}/${tenant}-client.pem`, content };
 }
 
 /** What must be gone from an entry host when the tenant is destroyed, and the reload that makes HAProxy forget it. */

@@ -50,6 +50,17 @@ function rotationForDaemon({ rotation }: TenantSecrets): Pick<TenantSecrets, 'ro
   return { rotation: { ...rotation, other } };
 }
 
+/** While the CAs of etcd are replaced it has to trust both. */
+function rolloverForDaemon({ rollover }: FleetSecrets): Pick<FleetSecrets, 'rollover'> {
+  if (!rollover) return {};
+  const { etcdPeerCa, etcdClientCa } = rollover.other;
+  const other = {
+    etcdPeerCa: { ...etcdPeerCa, keyPem: withheld },
+    etcdClientCa: { ...etcdClientCa, keyPem: withheld },
+  };
+  return { rollover: { ...rollover, other } };
+}
+
 /** The CAs' certificates, and a login of its own to etcd. */
 export function fleetSecretsForDaemon(
   secrets: FleetSecrets,
@@ -63,6 +74,7 @@ export function fleetSecretsForDaemon(
     hosts: {},
     operatorEtcdClient: own.client,
     etcdLogin: { user: own.user, password: own.password },
+    ...rolloverForDaemon(secrets),
   };
 }
 

@@ -5,6 +5,7 @@ import { PgsError } from '../errors.js';
 import type { Resource, UnitResource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
 import type { FleetEtcd, Host, Inventory } from '../inventory/inventory.js';
+import { admittedClients, etcdPeerTrust } from '../secrets/fleet-rollover.js';
 import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import { Secret } from '../secrets/secret.js';
 import { endpointUrl, etcdRootUser } from './access.js';
@@ -103,10 +104,10 @@ function tlsFiles(secrets: FleetSecrets, host: Host): Resource[] {
     throw new PgsError('bug', { doing: 'describing etcd', host: host.name, found: 'it has no certificates' });
   }
   const files: [string, string | Secret][] = [
-    ['client-ca.crt', secrets.etcdClientCa.certPem],
+    ['client-ca.crt', admittedClients(secrets)],
     ['server.crt', issued.etcdServer.certPem],
     ['server.key', issued.etcdServer.keyPem],
-    ['peer-ca.crt', secrets.etcdPeerCa.certPem],
+    ['peer-ca.crt', etcdPeerTrust(secrets)],
     ['peer.crt', issued.etcdPeer.certPem],
     ['peer.key', issued.etcdPeer.keyPem],
   ];

@@ -22,6 +22,8 @@ export function desiredSql(secrets: TenantSecrets, postgresMajor: number): Secre
       "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';",
       ...role(app.user, secrets.appScram.reveal()),
       ...role(probe.user, secrets.probeScram.reveal()),
+      // It logs in through the local socket only; a password is somebody else's.
+      'ALTER ROLE postgres PASSWORD NULL;',
       ...madeRoles(secrets).flatMap(serviceRole),
       ...goneRoles(secrets).flatMap(dropRole),
       `SELECT 'CREATE DATABASE ${appDatabase} OWNER ${app.user}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '${appDatabase}') \\gexec`,

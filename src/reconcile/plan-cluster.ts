@@ -302,6 +302,7 @@ function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[
     ...roles,
     ...made,
     ...gone.map((name) => `role ${name} is of before`),
+    ...(found.roles.postgres ? ['role postgres has a password'] : []),
     ...(database ? [] : [`database ${appDatabase} is not there`]),
     ...(database?.publicMayConnect ? [`everybody may connect to database ${appDatabase}`] : []),
     ...(found.proofOwner === secrets.passwords.probe.user

@@ -5,6 +5,7 @@ import { PgsError } from '../errors.js';
 import { appDatabase } from '../postgres/desired.js';
 import { parseTriedLogin, tryLogin, type LoginAnswer, type TriedLogin } from '../postgres/try-login.js';
 import { sqlTrust, type Rotation } from '../secrets/rotation.js';
+import { generatePassword } from '../secrets/password.js';
 import type { Credential } from '../secrets/shape.js';
 import { poolerRole } from '../topology/accounts.js';
 import { serviceNames, type PlacedMember } from '../topology/cluster.js';
@@ -38,6 +39,31 @@ export async function proveRotation(session: Session, open: OpenCluster): Promis
   const { rotation } = open.secrets;
   if (!rotation) return [];
   return Promise.all(trialsOf(session, open, rotation).map(prove));
+}
+
+export interface SuperuserProof {
+  where: string;
+  /** What the member said to a login over the network. */
+  said: string;
+}
+
+/**
+ * That nobody is superuser over the network: tried at every member, with a password.
+ * @throws PgsError `endangers` when one is let in, `unknown-result` when a member does not answer
+ */
+export async function proveNoSuperuser(session: Session, open: OpenCluster): Promise<SuperuserProof[]> {
+  const login: Credential = { user: 'postgres', password: generatePassword() };
+  const tried = open.cluster.members.map(async (member) => {
+    const { result, said } = await tryAt(session, open, member, { how: 'password', login, for: 'postgres' });
+    if (result === 'refused') return { where: member.name, said };
+    throw new PgsError(result === 'accepted' ? 'endangers' : 'unknown-result', {
+      doing: 'proving that postgres cannot log in over the network',
+      host: member.host.name,
+      found: result === 'accepted' ? 'it was let in' : said,
+      hint: `See pg_hba.conf there; \`pgs apply ${open.cluster.tenant}\` puts it right.`,
+    });
+  });
+  return Promise.all(tried);
 }
 
 async function prove(trial: Trial): Promise<Proof> {

@@ -34,6 +34,8 @@ export interface Session extends OpenFleet {
   shown: typeof shownCertificate;
   /** A login through a service. */
   tryService: typeof tryServiceLogin;
+  /** The same fleet with other secrets of its own: its etcd is connected to anew. Closed by its own `close`. */
+  reopen(fleetSecrets: FleetSecrets): Session;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -44,6 +46,17 @@ const secretsKeys = { operator: stateKeys.secrets, daemon: drillKeys.secrets };
 
 export function openSession(fleet: OpenFleet): Session {
   const hosts = openHosts(fleet.inventory);
+  const session = sessionWith(fleet, hosts);
+  return {
+    ...session,
+    close: async () => {
+      await hosts.close();
+      await session.close();
+    },
+  };
+}
+
+function sessionWith(fleet: OpenFleet, hosts: HostPool): Session {
   let dcs: Promise<Dcs> | null = null;
   const connect = () => (dcs ??= connectDcs(fleet.inventory, fleet.fleetSecrets));
   return {
@@ -54,10 +67,10 @@ export function openSession(fleet: OpenFleet): Session {
     probe: startWriteProbe,
     shown: shownCertificate,
     tryService: tryServiceLogin,
+    reopen: (fleetSecrets) => sessionWith({ ...fleet, fleetSecrets }, hosts),
     dcs: connect,
     store: async () => new StateStore(await connect(), secretsKeys[fleet.rights]),
     close: async () => {
-      await hosts.close();
       const open = await dcs?.catch(() => null);
       open?.close();
     },

@@ -164,7 +164,7 @@ export class SimulatedFleet {
       close: () => Promise.resolve(),
     });
     const dcs = this.dcs.connect(enter);
-    return {
+    const session: Session = {
       inventory: this.inventory,
       fleetKey,
       fleetSecrets,
@@ -191,7 +191,9 @@ export class SimulatedFleet {
       dcs: () => Promise.resolve(dcs),
       store: () => Promise.resolve(new StateStore(dcs)),
       close: () => Promise.resolve(),
+      reopen: (secrets) => ({ ...session, fleetSecrets: secrets }),
     };
+    return session;
   }
 
   /** What the process on a port shows: of a tenant's block of ten, the sixth is its REST. */
