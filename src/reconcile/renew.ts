@@ -60,7 +60,7 @@ export async function renewFleet(
 ): Promise<Plan> {
   const { inventory, fleetKey } = session;
   const renewed = all ? await renewFleetSecrets(inventory, fleetKey) : session.fleetSecrets;
-  const anew = { ...session, fleetSecrets: renewed };
+  const anew = session.reopen(renewed);
   const plan = await planFleetDcsToApply(anew);
   await executePlan(plan, createDcsEffects(anew), { onEvent, signal });
   await expectShown(anew);

@@ -2,6 +2,7 @@
 // etcd's members, one after the other where they have to restart, and to every tenant's members, and left only when all have it.
 
 import { PgsError } from '../errors.js';
+import { readDaemonKey } from '../drills/daemon-secrets.js';
 import { lookAtDcs } from '../etcd/client.js';
 import { createAuthority } from '../pki/authority.js';
 import { advanceRollover, beginRollover } from '../secrets/fleet-rollover.js';
@@ -21,6 +22,8 @@ export interface FleetRotated {
   resumed: string | null;
   tenants: string[];
   members: string[];
+  /** There is a daemon with rights of its own, which knows the CA of before. */
+  daemon: boolean;
   /** What etcd's members said to the client certificate of before, by member. */
   refused: Record<string, string>;
 }
@@ -43,7 +46,7 @@ export interface FleetPhases {
 export async function rollOver(
   secrets: FleetSecrets,
   phases: FleetPhases,
-): Promise<Omit<FleetRotated, 'resumed' | 'members'>> {
+): Promise<Pick<FleetRotated, 'tenants' | 'refused'>> {
   let tenants: string[] = [];
   let refused: Record<string, string> = {};
   for (let now = secrets; now.rollover;) {
@@ -76,7 +79,8 @@ export async function rotateFleet(session: Session, onlyResume: boolean, watch: 
   const resumed = fleetSecrets.rollover?.since ?? null;
   const begun = resumed === null ? await begin(session, new Date()) : fleetSecrets;
   if (resumed === null) await phases.store(begun);
-  return { resumed, members: inventory.etcd.members, ...(await rollOver(begun, phases)) };
+  const daemon = (await readDaemonKey(await session.dcs(), session.fleetKey)) !== null;
+  return { resumed, members: inventory.etcd.members, daemon, ...(await rollOver(begun, phases)) };
 }
 
 async function begin({ inventory, fleetSecrets }: Session, now: Date): Promise<FleetSecrets> {
@@ -164,8 +168,7 @@ function missed(tenant: string, warning: string): PgsError {
 async function proveRefused({ inventory, fleetSecrets }: Session): Promise<Record<string, string>> {
   const before = fleetSecrets.rollover?.other.operatorEtcdClient;
   if (!before) return {};
-  const { rollover: _, ...present } = fleetSecrets;
-  const dcs = await lookAtDcs(inventory, { ...present, operatorEtcdClient: before });
+  const dcs = await lookAtDcs(inventory, { ...fleetSecrets, operatorEtcdClient: before });
   try {
     const members = await dcs.maintenance.statuses();
     const letIn = members.filter((m) => m.answers).map((m) => m.name);

@@ -17,7 +17,7 @@ import type { TenantLock } from '../state/lock.js';
 import { applyCluster, planOf, refuseNotReady, withTenantLock, type ChangeOptions } from './change.js';
 import { gatherCluster, openCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
 import { refuseOtherJob } from './job.js';
-import { resumeRotation } from './plan-cluster.js';
+import { resumeRotation } from './plan-rotation.js';
 import { proveRotation, type Proof } from './prove-rotation.js';
 import type { Session } from './session.js';
 import { settleRotation } from './settle-rotation.js';

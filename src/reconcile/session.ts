@@ -12,6 +12,7 @@ import { proveServices } from '../postgres/proof.js';
 import { tryServiceLogin } from '../postgres/try-login.js';
 import { startWriteProbe } from '../postgres/write-probe.js';
 import { drillKeys } from '../drills/store.js';
+import { noteChanges } from '../state/changes.js';
 import { stateKeys, StateStore } from '../state/store.js';
 
 export interface OpenFleet {
@@ -36,6 +37,8 @@ export interface Session extends OpenFleet {
   tryService: typeof tryServiceLogin;
   /** The same fleet with other secrets of its own: its etcd is connected to anew. Closed by its own `close`. */
   reopen(fleetSecrets: FleetSecrets): Session;
+  /** Something of what pgs keeps (in etcd, and of the fleet's own secrets) was changed through this session or one that it reopened. */
+  stateChanged(): boolean;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -46,7 +49,7 @@ const secretsKeys = { operator: stateKeys.secrets, daemon: drillKeys.secrets };
 
 export function openSession(fleet: OpenFleet): Session {
   const hosts = openHosts(fleet.inventory);
-  const session = sessionWith(fleet, hosts);
+  const session = sessionWith(fleet, hosts, { changed: false });
   return {
     ...session,
     close: async () => {
@@ -56,9 +59,11 @@ export function openSession(fleet: OpenFleet): Session {
   };
 }
 
-function sessionWith(fleet: OpenFleet, hosts: HostPool): Session {
+function sessionWith(fleet: OpenFleet, hosts: HostPool, state: { changed: boolean }): Session {
   let dcs: Promise<Dcs> | null = null;
-  const connect = () => (dcs ??= connectDcs(fleet.inventory, fleet.fleetSecrets));
+  const open = async () =>
+    noteChanges(await connectDcs(fleet.inventory, fleet.fleetSecrets), () => (state.changed = true));
+  const connect = () => (dcs ??= open());
   return {
     ...fleet,
     hosts,
@@ -67,12 +72,16 @@ function sessionWith(fleet: OpenFleet, hosts: HostPool): Session {
     probe: startWriteProbe,
     shown: shownCertificate,
     tryService: tryServiceLogin,
-    reopen: (fleetSecrets) => sessionWith({ ...fleet, fleetSecrets }, hosts),
+    reopen: (fleetSecrets) => {
+      state.changed ||= fleetSecrets !== fleet.fleetSecrets;
+      return sessionWith({ ...fleet, fleetSecrets }, hosts, state);
+    },
+    stateChanged: () => state.changed,
     dcs: connect,
     store: async () => new StateStore(await connect(), secretsKeys[fleet.rights]),
     close: async () => {
-      const open = await dcs?.catch(() => null);
-      open?.close();
+      const opened = await dcs?.catch(() => null);
+      opened?.close();
     },
   };
 }

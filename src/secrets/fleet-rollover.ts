@@ -49,5 +49,7 @@ export function etcdPeerTrust(secrets: Trusting): string {
 
 /** Whose clients etcd lets in: while it is recovered nobody's but pgs's, so that no member meets an etcd that is not whole. */
 export function admittedClients(secrets: Trusting & Pick<FleetSecrets, 'recovery'>): string {
-  return secrets.recovery?.ca.certPem ?? etcdClientTrust(secrets);
+  const { recovery } = secrets;
+  if (recovery?.lets === 'alone') return recovery.ca.certPem;
+  return etcdClientTrust(secrets) + (recovery?.ca.certPem ?? '');
 }

@@ -41,8 +41,11 @@ const fleetSecretsShape = z.strictObject({
       }),
     })
     .optional(),
-  /** While etcd is filled again after all of its data was lost: the one client that it lets in, and who issued it. */
-  recovery: z.strictObject({ ca: authorityShape, client: issuedShape }).optional(),
+  /**
+   * While etcd is filled again after all of its data was lost, a client and who issued it: etcd lets in that one `alone`, and then `all`
+   * clients besides.
+   */
+  recovery: z.strictObject({ ca: authorityShape, client: issuedShape, lets: z.enum(['alone', 'all']) }).optional(),
 });
 
 export type FleetSecrets = z.output<typeof fleetSecretsShape>;

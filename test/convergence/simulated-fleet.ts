@@ -191,6 +191,7 @@ export class SimulatedFleet {
       dcs: () => Promise.resolve(dcs),
       store: () => Promise.resolve(new StateStore(dcs)),
       close: () => Promise.resolve(),
+      stateChanged: () => false,
       reopen: (secrets) => ({ ...session, fleetSecrets: secrets }),
     };
     return session;

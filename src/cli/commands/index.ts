@@ -9,6 +9,7 @@ import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
 import { certCommand, rotateCommand } from './secrets.js';
+import { stateCommand } from './state.js';
 import { watchdogCommand } from './watchdog.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
@@ -25,6 +26,7 @@ export const commands: (() => Command)[] = [
   daemonCommand,
   certCommand,
   rotateCommand,
+  stateCommand,
   planCommand,
   applyCommand,
   useCommand,

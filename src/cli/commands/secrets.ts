@@ -1,6 +1,7 @@
 // `pgs cert` and `pgs rotate`: declarations only; what they do is in `src/cli/secrets/`.
 
 import { Argument, Command } from 'commander';
+import { rotateWords, type RotateWord } from '../secrets/words.js';
 import { tenantArgument } from './arguments.js';
 
 const dryRun = ['--dry-run', 'show the plan and change nothing (exit code 3 when there is something to do)'] as const;
@@ -65,9 +66,6 @@ Examples:
       await certRenew(tenant, options, command);
     });
 }
-
-export const rotateWords = ['all', 'superuser', 'replication', 'rest', 'etcd', 'pooler', 'probe', 'app', 'ca'] as const;
-export type RotateWord = (typeof rotateWords)[number];
 
 export interface RotateFlags {
   fleet: boolean;

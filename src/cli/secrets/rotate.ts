@@ -7,16 +7,15 @@ import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js'
 import { gatherCluster, openCluster, withCluster } from '../../reconcile/cluster.js';
 import { proveNoSuperuser, type Proof } from '../../reconcile/prove-rotation.js';
 import { planRotate, rotateTenant, type Rotated, type RotateRequest } from '../../reconcile/rotate.js';
-import { daemonDirectory } from '../../daemon/granted-files.js';
-import { readFileIfPresent, withFileLock } from '../../operator-files.js';
+import { withFileLock } from '../../operator-files.js';
 import { rotateFleet } from '../../reconcile/rotate-fleet.js';
-import { fleetSecretsPath } from '../../secrets/fleet-secrets.js';
 import { ownTargets, type RotationTarget } from '../../secrets/rotation.js';
 import { confirmByTyping, withHosts, type Context } from '../context.js';
 import { reportSteps, showChange, showDryRun } from '../plan-text.js';
 import { writeClientFiles } from '../cluster/client-files.js';
 import { resolveTenant } from '../cluster/tenant.js';
-import { rotateWords, type RotateFlags, type RotateWord } from '../commands/secrets.js';
+import type { RotateFlags } from '../commands/secrets.js';
+import { rotateWords, type RotateWord } from './words.js';
 
 /** `-o json`: the plan as `pgs plan -o json`, with {applied, targets, resumed, waitsFor, proofs: [{what, where, present, before, said}]} */
 export async function rotate(
@@ -124,10 +123,7 @@ async function rotateFleetCas(
   const done = await withFileLock(join(session.inventory.stateDir, 'dcs'), () =>
     rotateFleet(session, flags.resume, watch),
   );
-  if (
-    done &&
-    (await readFileIfPresent(fleetSecretsPath(daemonDirectory(session.inventory.stateDir)), 'looking for a daemon'))
-  )
+  if (done?.daemon)
     terminal.warn('the daemon knows the CA of before only: run `pgs daemon grant`, and restart it where it runs');
   await terminal.result(done ?? { tenants: [] }, () => {
     if (!done) return 'nothing was begun that is not finished';
