@@ -46,8 +46,17 @@ export async function withSession<T>(command: Command, work: (context: Context) 
 async function keepExportOf(session: Session, terminal: Terminal): Promise<void> {
   if (session.rights !== 'operator' || !session.stateChanged()) return;
   try {
-    const { keepExport } = await import('../fleet/exports.js');
-    await keepExport(session, await session.dcs(), new Date());
+    const [{ keepExport }, { readFleetSecrets }] = await Promise.all([
+      import('../fleet/exports.js'),
+      import('../secrets/fleet-secrets.js'),
+    ]);
+    // What was changed may be how etcd is reached.
+    const anew = session.reopen(await readFleetSecrets(session.inventory.stateDir, session.fleetKey));
+    try {
+      await keepExport(anew, await anew.dcs(), new Date());
+    } finally {
+      await anew.close();
+    }
   } catch (thrown) {
     const { toPgsError } = await import('../errors.js');
     terminal.warn(

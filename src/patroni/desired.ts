@@ -1,5 +1,6 @@
 // What Patroni and its PostgreSQL should be on each member's host, and what the cluster-wide settings in the DCS should be.
 
+import { createHash } from 'node:crypto';
 import { stringify } from 'yaml';
 import type { Resource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
@@ -158,6 +159,7 @@ export function renderPatroniConfig(
       connect_address: `${address}:${ports.rest}`,
       certfile: tls('rest.crt'),
       keyfile: tls('rest.key'),
+      keyfile_password: restGeneration(member, secrets),
       cafile: tls('rest-ca.crt'),
       verify_client: 'required',
       authentication: login(passwords.rest),
@@ -235,6 +237,16 @@ function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
     `host all ${probe.user} all reject`,
     'hostssl all all all scram-sha-256',
   ];
+}
+
+/**
+ * Patroni reads its REST's files again when their settings change; when only the certificate's serial number does, it sees that in a reload
+ * that changes nothing else (`reload_config`: `local or sighup and …`), and another CA alone it never sees. The key has no password, so what
+ * stands there is not used, and tells which files are meant.
+ */
+function restGeneration(member: PlacedMember, secrets: TenantSecrets): string {
+  const { certPem } = secrets.certificates[member.host.name]!.rest;
+  return createHash('sha256').update(certPem).update(restTrust(secrets)).digest('hex').slice(0, 16);
 }
 
 /** Lines of pg_ident that say whose certificates log in as the poolers' role; none while it is the one with the role's own name. */

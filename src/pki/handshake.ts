@@ -10,11 +10,13 @@ export interface ShownAt {
   address: string;
   port: number;
   start: TlsStart;
-  /** Of a server that shows nothing to whoever has none. */
+  /** Of a server that asks for one: without, the handshake fails on its side. */
   client?: { certPem: string; keyPem: { reveal(): string } };
 }
 
 const limitMs = 3000;
+/** For the server's side of the handshake. */
+const goodbyeMs = 50;
 
 /** Length 8 and the code of SSLRequest (PostgreSQL's documentation, message formats). */
 const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -40,7 +42,8 @@ export function shownCertificate({ address, port, start, client }: ShownAt): Pro
       tls.on('error', () => end(null));
       tls.on('secureConnect', () => {
         const { raw } = tls.getPeerCertificate() as { raw?: Buffer };
-        end(raw ? pemOf(raw) : null);
+        // In order: a server that is hung up on within its handshake fills its log with that.
+        tls.end(() => setTimeout(() => end(raw ? pemOf(raw) : null), goodbyeMs));
       });
     };
     tcp.on('connect', () => {

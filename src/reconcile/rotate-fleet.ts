@@ -165,6 +165,11 @@ function missed(tenant: string, warning: string): PgsError {
   });
 }
 
+/** gRPC says much around it. */
+function refusalIn(why: string): string {
+  return /tls\w* alert [a-z ]+/.exec(why)?.[0] ?? why.slice(0, 200);
+}
+
 async function proveRefused({ inventory, fleetSecrets }: Session): Promise<Record<string, string>> {
   const before = fleetSecrets.rollover?.other.operatorEtcdClient;
   if (!before) return {};
@@ -172,7 +177,7 @@ async function proveRefused({ inventory, fleetSecrets }: Session): Promise<Recor
   try {
     const members = await dcs.maintenance.statuses();
     const letIn = members.filter((m) => m.answers).map((m) => m.name);
-    if (letIn.length === 0) return Object.fromEntries(members.map((m) => [m.name, m.answers ? '' : m.why]));
+    if (letIn.length === 0) return Object.fromEntries(members.map((m) => [m.name, m.answers ? '' : refusalIn(m.why)]));
     throw new PgsError('endangers', {
       doing: 'proving that etcd refuses a client of the CA of before',
       found: `${letIn.join(', ')} let it in`,

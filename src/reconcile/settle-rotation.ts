@@ -56,7 +56,8 @@ async function unshown(session: Session, { cluster, secrets }: OpenCluster, memb
         }))),
   ];
   const found = asked.map(async ({ what, port, start, wanted }) => {
-    const pem = await session.shown({ address, port, start: start as 'at once' | 'postgres' });
+    const client = start === 'at once' ? { client: secrets.restOperator } : {};
+    const pem = await session.shown({ address, port, start: start as 'at once' | 'postgres', ...client });
     if (pem !== null && isSameCertificate(pem, wanted)) return [];
     return [`${what} of ${member.name} ${pem === null ? 'shows no certificate' : 'shows an older certificate'}`];
   });
