@@ -156,7 +156,8 @@ function restCaTrials(session: Session, { cluster, secrets }: OpenCluster, other
     try {
       const fact = await client.member(member);
       if (fact.reachable) return { result: 'accepted', said: '' };
-      return { result: /alert|certificate/i.test(fact.why) ? 'refused' : 'unknown', said: fact.why };
+      const alert = /tls\w* alert [a-z ]+/i.exec(fact.why)?.[0];
+      return { result: alert === undefined ? 'unknown' : 'refused', said: alert ?? fact.why };
     } finally {
       client.close();
     }

@@ -6,6 +6,7 @@
 // lets the members in. A paused Patroni promotes nobody; the one whose PostgreSQL is writable takes the leader's key back. When all members
 // are known, the pause ends.
 
+import { randomBytes } from 'node:crypto';
 import { PgsError } from '../errors.js';
 import { askMemberData, parseMemberData, putDataAside, type MemberData } from '../etcd/member-data.js';
 import { lookAtDcs, type Dcs } from '../etcd/client.js';
@@ -13,6 +14,7 @@ import { quorumOf, type MemberStatus } from '../etcd/facts.js';
 import { ensureTenantLogins } from '../etcd/tenants.js';
 import { runChecked } from '../host/command.js';
 import { createAuthority, issueCertificate } from '../pki/authority.js';
+import { generatePassword } from '../secrets/password.js';
 import { changeFleetSecrets, type FleetSecrets } from '../secrets/fleet-secrets.js';
 import { loginsOf } from '../secrets/rotation.js';
 import { unsealTenantSecrets } from '../secrets/tenant-secrets.js';
@@ -23,27 +25,27 @@ import type { TenantRecord } from '../topology/tenant.js';
 import type { ChangeOptions } from './change.js';
 import { createDcsEffects, planFleetDcsToApply } from './dcs.js';
 import { executePlan } from './execute.js';
+import { pausedIn, recoveringKey, releaseTenants, type Released } from './release-tenants.js';
 import type { Session } from './session.js';
-
-/** Tenants whose pause is still to end, as JSON; a key of etcd, so that it outlives pgs. */
-export const recoveringKey = '/pgs/state/recovering';
 
 /**
  * `whole`: it has pgs's state. `begun`: a recovery was begun and is to be finished. `lost`: no member has data, or none that answers has
  * pgs's state. `no quorum`: there is data, and the members that have it should come back.
  */
-export type DcsLoss = { state: 'whole' | 'begun' | 'lost' | 'no quorum'; seen: string };
+export interface DcsLoss {
+  state: 'whole' | 'begun' | 'lost' | 'no quorum';
+  seen: string;
+}
 
 export function judgeLoss(
   secrets: Pick<FleetSecrets, 'recovery'>,
   members: MemberStatus[],
   data: Record<string, MemberData | null>,
-  keys: { state: number; recovering: boolean } | null,
+  keys: number | null,
 ): DcsLoss {
   const { state: quorum, seen } = quorumOf(members);
   if (secrets.recovery) return { state: 'begun', seen: 'a recovery was begun and is not finished' };
-  if (keys?.recovering) return { state: 'begun', seen: 'etcd is filled; the tenants are not let go yet' };
-  if (keys && keys.state > 0) return { state: 'whole', seen };
+  if (keys !== null && keys > 0) return { state: 'whole', seen };
   const withData = Object.entries(data).filter(([, found]) => found?.data !== false);
   if (quorum !== 'lost') return { state: 'lost', seen: `${seen}; it has nothing of pgs` };
   const majority = Math.floor(members.length / 2) + 1;
@@ -65,12 +67,8 @@ export async function gatherLoss(session: Session): Promise<DcsLoss> {
   }
 }
 
-async function countKeys(dcs: Dcs): Promise<{ state: number; recovering: boolean }> {
-  const found = await dcs.getPrefix('/pgs/state/');
-  return {
-    state: found.filter(({ lease }) => lease === null).length,
-    recovering: found.some(({ key }) => key === recoveringKey),
-  };
+async function countKeys(dcs: Dcs): Promise<number> {
+  return (await dcs.getPrefix('/pgs/state/')).filter(({ lease }) => lease === null).length;
 }
 
 async function gatherData(session: Session, members: string[]): Promise<Record<string, MemberData | null>> {
@@ -88,16 +86,22 @@ export type RecoverOptions = Pick<ChangeOptions, 'signal' | 'onEvent'> & { onPha
 
 /**
  * Brings etcd up empty, fills it, and lets the members in. Interrupted anywhere, it goes on.
- * @throws PgsError `endangers` when a tenant's data is another than the export says, and of the hosts
+ * @throws PgsError `endangers` when a tenant's data is another than the export says, as `releaseTenants`, and of the hosts
  */
-export async function recoverDcs(session: Session, content: ExportContent, options: RecoverOptions): Promise<void> {
+export async function recoverDcs(
+  session: Session,
+  content: ExportContent,
+  options: RecoverOptions,
+): Promise<Released[]> {
   const { inventory, fleetKey } = session;
   const { onPhase } = options;
   let secrets = session.fleetSecrets;
   if (!secrets.recovery) {
     await refuseOtherData(session, content);
     const recovery = await newRecovery(inventory.fleet, new Date());
-    secrets = await changeFleetSecrets(inventory, fleetKey, (stored) => ({ ...stored, recovery }));
+    // Another token makes it another cluster: Patroni refuses one that it knows with a lower term of raft.
+    const etcdToken = randomBytes(16).toString('hex');
+    secrets = await changeFleetSecrets(inventory, fleetKey, (stored) => ({ ...stored, recovery, etcdToken }));
   }
   if (secrets.recovery?.lets === 'alone') {
     await within(session, secrets, async (alone) => {
@@ -110,10 +114,14 @@ export async function recoverDcs(session: Session, content: ExportContent, optio
     secrets = await changeFleetSecrets(inventory, fleetKey, (stored) => letAllIn(stored));
   }
   onPhase('let the members in');
-  await within(session, secrets, (anew) => rollOut(anew, options));
+  const released = await within(session, secrets, async (anew) => {
+    await rollOut(anew, options);
+    return releaseTenants(anew, pausedIn(content), options.signal, onPhase);
+  });
   onPhase('let in nobody else');
   await within(session, withoutRecovery(secrets), (anew) => rollOut(anew, options));
   await changeFleetSecrets(inventory, fleetKey, withoutRecovery);
+  return released;
 }
 
 /** While members restart in turn, pgs must be let in by those that have and by those that have not. */
@@ -140,7 +148,7 @@ async function newRecovery(fleet: string, now: Date): Promise<NonNullable<FleetS
   const ca = await createAuthority(`${fleet} recovery of etcd`, 7, now);
   const subject = { organization: 'pgs', unit: 'recovery', commonName: null };
   const client = await issueCertificate(ca, { subject, dnsNames: [], ipAddresses: [], usages: ['client'] }, now);
-  return { ca, client, lets: 'alone' };
+  return { ca, client, lets: 'alone', tokenKey: generatePassword(48) };
 }
 
 /** Whether the etcd that lets in pgs alone is up already: then nothing of it is put aside. */

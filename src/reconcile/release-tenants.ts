@@ -7,8 +7,10 @@ import { findLeader, streamingReplicas } from '../patroni/facts.js';
 import type { ExportContent } from '../state/export.js';
 import { withTenantLock } from './change.js';
 import { withCluster, type OpenCluster } from './cluster.js';
-import { recoveringKey } from './recover-dcs.js';
 import type { Session } from './session.js';
+
+/** Tenants whose pause is still to end, as JSON; a key of etcd, so that it outlives pgs. */
+export const recoveringKey = '/pgs/state/recovering';
 
 /** Patroni's turns are 20 s apart in the preset wide, and it asks etcd again at most 10 s later. */
 const membersLimitMs = 90_000;

@@ -45,7 +45,17 @@ const fleetSecretsShape = z.strictObject({
    * While etcd is filled again after all of its data was lost, a client and who issued it: etcd lets in that one `alone`, and then `all`
    * clients besides.
    */
-  recovery: z.strictObject({ ca: authorityShape, client: issuedShape, lets: z.enum(['alone', 'all']) }).optional(),
+  recovery: z
+    .strictObject({
+      ca: authorityShape,
+      client: issuedShape,
+      lets: z.enum(['alone', 'all']),
+      /** Signs the tokens of logins meanwhile; see `authToken` of src/etcd/desired.ts. */
+      tokenKey: secretText,
+    })
+    .optional(),
+  /** `initial-cluster-token` of an etcd that was filled again; absent: `fleetId`. */
+  etcdToken: z.string().optional(),
 });
 
 export type FleetSecrets = z.output<typeof fleetSecretsShape>;

@@ -356,7 +356,7 @@ export class SimulatedPatroni {
     if (!this.#hosts.get(host)?.reachable) throw refuse('no answer');
     if (!running || portIn(running.config.restapi.listen) !== ports.rest) throw refuse('connection refused');
     if (!knows(restTrust(secrets), running.tls['rest.crt'] ?? '')) throw refuse('unknown certificate authority');
-    if (!knows(running.tls['rest-ca.crt'] ?? '', secrets.restOperator.certPem)) throw refuse('alert unknown ca');
+    if (!knows(running.tls['rest-ca.crt'] ?? '', secrets.restOperator.certPem)) throw refuse('tlsv1 alert unknown ca');
     return running;
   }
 

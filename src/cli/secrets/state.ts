@@ -6,8 +6,8 @@ import { PgsError } from '../../errors.js';
 import { exportTo, readPassphraseFile, setPassphrase } from '../../fleet/exports.js';
 import { fleetKeyAt, restoreFiles } from '../../fleet/restore-files.js';
 import { readFileIfPresent, withFileLock } from '../../operator-files.js';
-import { gatherLoss, recordsOf, recoverDcs, withoutRecovery, type DcsLoss } from '../../reconcile/recover-dcs.js';
-import { pausedIn, releaseTenants, type Released } from '../../reconcile/release-tenants.js';
+import { gatherLoss, recordsOf, recoverDcs, type DcsLoss } from '../../reconcile/recover-dcs.js';
+import type { Released } from '../../reconcile/release-tenants.js';
 import { openSession, type Session } from '../../reconcile/session.js';
 import { openExport, parseExportFile, type ExportContent } from '../../state/export.js';
 import { confirmByTyping, interruptible, terminalOf, withSession } from '../context.js';
@@ -85,15 +85,7 @@ async function importDcs(
     }
     const onPhase = (what: string) => terminal.progress(what);
     const options = { signal, onEvent: reportSteps(terminal), onPhase };
-    // The tenants' keys are there, and only the pause is left: the session reaches etcd as always.
-    const filled = loss.state === 'begun' && !session.fleetSecrets.recovery;
-    if (!filled) await recoverDcs(session, content, options);
-    const anew = session.reopen(withoutRecovery(session.fleetSecrets));
-    try {
-      return { etcd: loss.state, tenants: await releaseTenants(anew, pausedIn(content), signal, onPhase) };
-    } finally {
-      await anew.close();
-    }
+    return { etcd: loss.state, tenants: await recoverDcs(session, content, options) };
   });
 }
 

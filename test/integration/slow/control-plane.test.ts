@@ -1,7 +1,7 @@
 // The control plane lost, on real machines: all data of etcd, the operator's machine, and both, while clients write. Every tenant comes
 // back under control, no data directory is touched, and the leaders go on.
 
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -27,7 +27,8 @@ afterAll(async () => {
   rmSync(work, { recursive: true });
 });
 
-const exportsOf = (directory: string) => readdirSync(join(directory, '.pgs/exports')).filter((n) => n.endsWith('.json'));
+const exportsOf = (directory: string) =>
+  readdirSync(join(directory, '.pgs/exports')).filter((n) => n.endsWith('.json'));
 const newest = (directory: string) => join(directory, '.pgs/exports', exportsOf(directory).sort().at(-1)!);
 
 /** What tells that nobody restarted and nobody's data was copied anew. */
@@ -35,6 +36,14 @@ async function identities(): Promise<Record<string, string>> {
   const look = `stat -c %i:%W /var/lib/pgs/${tenant}/data; pgrep -o -u pgs-${tenant} -f 'postgres -D'`;
   const found = hosts.map(async (host) => [host, await onOk(host, look)] as const);
   return Object.fromEntries(await Promise.all(found));
+}
+
+/** A directory with the operator's ssh key, which no export holds. */
+function elsewhere(name: string): string {
+  const directory = join(work, name);
+  mkdirSync(directory);
+  copyFileSync(join(fleetDir, 'ssh_key'), join(directory, 'ssh_key'));
+  return directory;
 }
 
 async function loseEtcd(): Promise<void> {
@@ -92,7 +101,7 @@ test('an import where nothing is lost changes nothing', async () => {
 
 describe("the operator's machine is lost", () => {
   test('with a passphrase an export brings all of it back elsewhere', async () => {
-    const directory = join(work, 'elsewhere');
+    const directory = elsewhere('elsewhere');
     const refused = await pgs(['state', 'import', newest(fleetDir), '--dir', directory]);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toMatch(/--passphrase-file/);
@@ -109,7 +118,7 @@ describe("the operator's machine is lost", () => {
     const file = join(work, 'whole.json');
     await pgsOk(['state', 'export', file]);
     const before = await identities();
-    const directory = join(work, 'both');
+    const directory = elsewhere('both');
     let done: Imported | null = null;
     const verdict = await underLoad(tenant, async () => {
       await loseEtcd();

@@ -35,7 +35,7 @@ test('both are trusted until everybody uses the new ones, then only those', () =
 });
 
 test('while etcd is recovered it lets in pgs alone, then everybody besides', () => {
-  const recovery = { ca: authority('recovery'), client: first.operatorEtcdClient };
+  const recovery = { ca: authority('recovery'), client: first.operatorEtcdClient, tokenKey: new Secret('key') };
   const alone: FleetSecrets = { ...first, recovery: { ...recovery, lets: 'alone' } };
   const all: FleetSecrets = { ...first, recovery: { ...recovery, lets: 'all' } };
   expect(admittedClients(alone)).toBe(recovery.ca.certPem);
@@ -48,7 +48,11 @@ test('killed before any step, it comes to the same end, with no phase left out',
   const uninterrupted = world(begun, Infinity);
   await rollOver(begun, uninterrupted.phases);
   const steps = uninterrupted.log.length;
-  expect(uninterrupted.log.filter((line) => line.startsWith('etcd'))).toEqual(['etcd prepare', 'etcd use', 'etcd drop']);
+  expect(uninterrupted.log.filter((line) => line.startsWith('etcd'))).toEqual([
+    'etcd prepare',
+    'etcd use',
+    'etcd drop',
+  ]);
   for (let killedAt = 0; killedAt < steps; killedAt++) {
     const killed = world(begun, killedAt);
     await expect(rollOver(begun, killed.phases)).rejects.toThrow('killed');
