@@ -109,7 +109,7 @@ export async function recoverDcs(
       if (!(await answersAlone(alone))) await putAside(alone, new Date());
       await rollOut(alone, options);
       onPhase('fill it from the export, every tenant paused');
-      await fill(alone, content);
+      await fillDcs(alone, content);
     });
     secrets = await changeFleetSecrets(inventory, fleetKey, (stored) => letAllIn(stored));
   }
@@ -173,8 +173,8 @@ async function rollOut(session: Session, { signal, onEvent }: RecoverOptions): P
   await executePlan(await planFleetDcsToApply(session), createDcsEffects(session), { signal, onEvent });
 }
 
-/** The same keys again and again until all are there: what is there already is left as it is. */
-async function fill(session: Session, content: ExportContent): Promise<void> {
+/** Puts in what an export has; what is there already is left as it is, so that it may be done again. */
+export async function fillDcs(session: Session, content: ExportContent): Promise<void> {
   const dcs = await session.dcs();
   const put = async (key: string, value: string) => {
     await dcs.transact({ if: [{ key, is: 'absent' }], then: [{ put: key, value }] });
