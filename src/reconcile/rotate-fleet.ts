@@ -12,6 +12,7 @@ import { applyCluster, withTenantLock, type ChangeOptions } from './change.js';
 import { openCluster, storeSecrets } from './cluster.js';
 import { createDcsEffects, planFleetDcsToApply } from './dcs.js';
 import { executePlan } from './execute.js';
+import { refuseMoving } from './job.js';
 import type { Session } from './session.js';
 import { settleRotation } from './settle-rotation.js';
 
@@ -97,6 +98,7 @@ async function begin({ inventory, fleetSecrets }: Session, now: Date): Promise<F
 /** A tenant that is half made or half gone may miss a phase. */
 async function refuseUnfinished(session: Session): Promise<void> {
   const stored = await (await session.store()).listTenants();
+  for (const { record } of stored) refuseMoving(record, "replacing the CAs of the fleet's etcd");
   const unfinished = stored.filter(({ record: { phase } }) => phase === 'creating' || phase === 'destroying');
   if (unfinished.length === 0) return;
   const names = unfinished.map(({ record }) => `${record.spec.tenant} is ${record.phase}`);

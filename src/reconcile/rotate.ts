@@ -16,7 +16,7 @@ import { ensureTenantSecrets, reissueAll, reissueRest, type TenantSecrets } from
 import type { TenantLock } from '../state/lock.js';
 import { applyCluster, planOf, refuseNotReady, withTenantLock, type ChangeOptions } from './change.js';
 import { gatherCluster, openCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
-import { refuseOtherJob } from './job.js';
+import { refuseMoving, refuseOtherJob } from './job.js';
 import { resumeRotation } from './plan-rotation.js';
 import { proveRotation, type Proof } from './prove-rotation.js';
 import type { Session } from './session.js';
@@ -111,6 +111,7 @@ function targetsFor(
   const doing = `replacing secrets of ${tenant}`;
   refuseNotReady(record.phase, tenant, doing);
   refuseOtherJob(record, doing);
+  refuseMoving(record, doing);
   const { rotation } = secrets;
   if (!rotation) return targets ?? ownTargets;
   const same = targets === null || [...targets].sort().join() === [...rotation.targets].sort().join();
