@@ -6,6 +6,7 @@ import { dcsNamespace } from '../src/patroni/desired.js';
 import type { MemberFact } from '../src/patroni/facts.js';
 import type { OpenCluster } from '../src/reconcile/cluster.js';
 import type { Session } from '../src/reconcile/session.js';
+import { sqlTrust } from '../src/secrets/rotation.js';
 import type { PlacedMember } from '../src/topology/cluster.js';
 import type { Journal } from './journal.js';
 import { end, probeTable } from './workload.js';
@@ -67,7 +68,7 @@ async function probeMember(
           password: password.reveal(),
           database: 'app',
           application_name: 'pgs chaos probe',
-          ssl: { ca: secrets.sqlCa.certPem, rejectUnauthorized: true },
+          ssl: { ca: sqlTrust(secrets), rejectUnauthorized: true },
           connectionTimeoutMillis: 1500,
           query_timeout: 1500,
         });

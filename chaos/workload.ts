@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { templatesDir } from '../src/host/template.js';
+import { sqlTrust } from '../src/secrets/rotation.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { servicePort, type Cluster, type ServiceName } from '../src/topology/cluster.js';
 import type { Journal } from './journal.js';
@@ -53,7 +54,7 @@ export async function rotating(cluster: Cluster, secrets: TenantSecrets): Promis
       password: password.reveal(),
       database: 'app',
       application_name: 'pgs chaos',
-      ssl: { ca: secrets.sqlCa.certPem, rejectUnauthorized: true },
+      ssl: { ca: sqlTrust(secrets), rejectUnauthorized: true },
       connectionTimeoutMillis: connectLimitMs,
       query_timeout: answerLimitMs,
     });

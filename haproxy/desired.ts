@@ -3,6 +3,7 @@
 import type { Resource } from '../src/host/resource.js';
 import type { Host } from '../src/inventory/inventory.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
+import { restTrust } from '../src/secrets/rotation.js';
 import { Secret } from '../src/secrets/secret.js';
 import { asksInOneDatabase } from '../src/topology/accounts.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
@@ -94,12 +95,11 @@ export function absentHaproxy(): Resource[] {
 /** A tenant's part of an entry host: its services and the certificate that HAProxy shows to Patroni's REST. */
 export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSecrets): Resource[] {
   const { tenant } = cluster;
-  const client = `${tlsDir}/${tenant}-client.pem`;
   const ca = `${tlsDir}/${tenant}-ca.crt`;
-  const pair = new Secret(`${secrets.restChecks.certPem.trimEnd()}\n${secrets.restChecks.keyPem.reveal()}`);
+  const { path: client, content } = hostPair(tenant, secrets);
   return [
-    { kind: 'file', path: client, mode: '0600', content: pair, ...own },
-    { kind: 'file', path: ca, mode: '0600', content: secrets.restCa.certPem, ...own },
+    { kind: 'file', path: client, mode: '0600', content, ...own },
+    { kind: 'file', path: ca, mode: '0600', content: restTrust(secrets), ...own },
     {
       kind: 'file',
       path: tenantFile(tenant),
@@ -118,6 +118,15 @@ export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSec
       onChange: 'reload',
     },
   ];
+}
+
+/** The certificate with its key that HAProxy shows to Patroni's REST. */
+export function hostPair(
+  tenant: string,
+  { restChecks }: Pick<TenantSecrets, 'restChecks'>,
+): { path: string; content: Secret } {
+  const content = new Secret(`${restChecks.certPem.trimEnd()}\n${restChecks.keyPem.reveal()}`);
+  return { path: `${tlsDir}/${tenant}-client.pem`, content };
 }
 
 /** What must be gone from an entry host when the tenant is destroyed, and the reload that makes HAProxy forget it. */

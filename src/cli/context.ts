@@ -34,6 +34,39 @@ export async function withSession<T>(command: Command, work: (context: Context) 
   const terminal = createTerminal(globals.output);
   const [{ openFleet }, { openSession }] = await Promise.all([import('./fleet.js'), import('../reconcile/session.js')]);
   const session = openSession(await openFleet(globals));
+  try {
+    return await interruptible(terminal, (signal) => work({ session, terminal, signal }));
+  } finally {
+    await keepExportOf(session, terminal);
+    await session.close();
+  }
+}
+
+/** After a change a copy of everything is on the operator's disk; that it could not be written is no fault of the change. */
+async function keepExportOf(session: Session, terminal: Terminal): Promise<void> {
+  if (session.rights !== 'operator' || !session.stateChanged()) return;
+  try {
+    const [{ keepExport }, { readFleetSecrets }] = await Promise.all([
+      import('../fleet/exports.js'),
+      import('../secrets/fleet-secrets.js'),
+    ]);
+    // What was changed may be how etcd is reached.
+    const anew = session.reopen(await readFleetSecrets(session.inventory.stateDir, session.fleetKey));
+    try {
+      await keepExport(anew, await anew.dcs(), new Date());
+    } finally {
+      await anew.close();
+    }
+  } catch (thrown) {
+    const { toPgsError } = await import('../errors.js');
+    terminal.warn(
+      `no export was written after this change (\`pgs state export\`): ${toPgsError(thrown).details.found}`,
+    );
+  }
+}
+
+/** Runs `work` with a signal that Ctrl-C aborts. */
+export async function interruptible<T>(terminal: Terminal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const interrupt = new AbortController();
   const onSignal = () => {
     if (interrupt.signal.aborted) process.exit(130);
@@ -43,11 +76,10 @@ export async function withSession<T>(command: Command, work: (context: Context) 
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   try {
-    return await work({ session, terminal, signal: interrupt.signal });
+    return await work(interrupt.signal);
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
-    await session.close();
   }
 }
 

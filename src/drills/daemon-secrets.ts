@@ -34,7 +34,31 @@ export function tenantSecretsForDaemon(secrets: TenantSecrets): TenantSecrets {
     restChecks: { ...secrets.restChecks, keyPem: withheld },
     restOperator: secrets.restOperator,
     pooler: { ...secrets.pooler, keyPem: withheld },
+    ...rotationForDaemon(secrets),
   };
+}
+
+/** Of what is being replaced it needs what it has itself: what members let in, and whom it may trust, meanwhile. */
+function rotationForDaemon({ rotation }: TenantSecrets): Pick<TenantSecrets, 'rotation'> {
+  if (!rotation) return {};
+  const { rest, restCa, sqlCa } = rotation.other;
+  const other = {
+    ...(rest ? { rest } : {}),
+    ...(restCa ? { restCa: { ...restCa, keyPem: withheld } } : {}),
+    ...(sqlCa ? { sqlCa: { ...sqlCa, keyPem: withheld } } : {}),
+  };
+  return { rotation: { ...rotation, other } };
+}
+
+/** While the CAs of etcd are replaced it has to trust both. */
+function rolloverForDaemon({ rollover }: FleetSecrets): Pick<FleetSecrets, 'rollover'> {
+  if (!rollover) return {};
+  const { etcdPeerCa, etcdClientCa } = rollover.other;
+  const other = {
+    etcdPeerCa: { ...etcdPeerCa, keyPem: withheld },
+    etcdClientCa: { ...etcdClientCa, keyPem: withheld },
+  };
+  return { rollover: { ...rollover, other } };
 }
 
 /** The CAs' certificates, and a login of its own to etcd. */
@@ -50,6 +74,7 @@ export function fleetSecretsForDaemon(
     hosts: {},
     operatorEtcdClient: own.client,
     etcdLogin: { user: own.user, password: own.password },
+    ...rolloverForDaemon(secrets),
   };
 }
 
@@ -68,6 +93,11 @@ export async function storeDaemonKey(dcs: Dcs, fleetKey: FleetKey, key: FleetKey
 export async function readDaemonKey(dcs: Dcs, fleetKey: FleetKey): Promise<FleetKey | null> {
   const kv = await dcs.get(drillKeys.daemonKey);
   return kv && unseal(fleetKey, kv.value, keyContext);
+}
+
+/** Gives the daemon a tenant's changed secrets if it has that tenant's. */
+export async function giveAgain(dcs: Dcs, fleetKey: FleetKey, tenant: string): Promise<void> {
+  if (await dcs.get(drillKeys.secrets(tenant))) await giveTenant(dcs, fleetKey, tenant);
 }
 
 /**

@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { PgsError } from '../errors.js';
 import type { ExternalEtcd, FleetEtcd, Inventory } from '../inventory/inventory.js';
+import { etcdClientTrust } from '../secrets/fleet-rollover.js';
 import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import { Secret } from '../secrets/secret.js';
 
@@ -33,8 +34,8 @@ export async function dcsAccess(inventory: Inventory, secrets: FleetSecrets): Pr
   if (etcd.kind === 'external') return externalAccess(etcd);
   return {
     endpoints: fleetEndpoints(inventory, etcd),
-    caPem: secrets.etcdClientCa.certPem,
-    client: secrets.operatorEtcdClient,
+    caPem: etcdClientTrust(secrets),
+    client: secrets.recovery?.client ?? secrets.operatorEtcdClient,
     user: secrets.etcdLogin?.user ?? etcdRootUser,
     password: secrets.etcdLogin?.password ?? secrets.etcdRootPassword,
   };

@@ -203,7 +203,9 @@ export class EtcdConnection {
       return new PgsError('unreachable', {
         doing: call.doing,
         found: [`etcd has no quorum: ${quorum.seen}`, ...reasons].join('\n'),
-        hint: 'Bring back the members that do not answer: `pgs dcs status` watches them. A majority is enough.',
+        hint: reasons.some((reason) => /certificate has expired/.test(reason))
+          ? 'Its certificates have ended: `pgs cert renew --fleet` renews them by ssh, `pgs cert renew <tenant>` those of a tenant.'
+          : 'Bring back the members that do not answer: `pgs dcs status` watches them. A majority is enough. If their data is lost: docs/recovery.md.',
         cause: failure?.cause,
       });
     }

@@ -5,6 +5,7 @@ import { PgsError } from '../errors.js';
 import type { Resource, UnitResource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
 import type { FleetEtcd, Host, Inventory } from '../inventory/inventory.js';
+import { admittedClients, etcdPeerTrust } from '../secrets/fleet-rollover.js';
 import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import { Secret } from '../secrets/secret.js';
 import { endpointUrl, etcdRootUser } from './access.js';
@@ -60,6 +61,7 @@ export function desiredEtcd(
     { kind: 'directory', path: config, mode: '0700', ...ownedByEtcd },
     { kind: 'directory', path: tls, mode: '0700', ...ownedByEtcd },
     ...tlsFiles(secrets, host),
+    recoveryTokenKey(secrets),
     file(etcdConfigFile, '0600', renderEtcdConfig(inventory, etcd, secrets, host, start), ownedByEtcd),
     ...defragmentation(etcd, secrets, host),
     file(`/etc/systemd/system/${etcdUnit}`, '0644', renderEtcdUnit()),
@@ -103,10 +105,10 @@ function tlsFiles(secrets: FleetSecrets, host: Host): Resource[] {
     throw new PgsError('bug', { doing: 'describing etcd', host: host.name, found: 'it has no certificates' });
   }
   const files: [string, string | Secret][] = [
-    ['client-ca.crt', secrets.etcdClientCa.certPem],
+    ['client-ca.crt', admittedClients(secrets)],
     ['server.crt', issued.etcdServer.certPem],
     ['server.key', issued.etcdServer.keyPem],
-    ['peer-ca.crt', secrets.etcdPeerCa.certPem],
+    ['peer-ca.crt', etcdPeerTrust(secrets)],
     ['peer.crt', issued.etcdPeer.certPem],
     ['peer.key', issued.etcdPeer.keyPem],
   ];
@@ -138,14 +140,13 @@ export function renderEtcdConfig(
     'initial-advertise-peer-urls': peer,
     // Only a member with an empty data directory reads the next three; of another fleet's members the token keeps it apart.
     'initial-cluster': initialCluster(inventory, etcd),
-    'initial-cluster-token': secrets.fleetId,
+    'initial-cluster-token': secrets.etcdToken ?? secrets.fleetId,
     'initial-cluster-state': start === 'founding' ? 'new' : 'existing',
     'client-transport-security': transport('server', 'client-ca'),
     'peer-transport-security': transport('peer', 'peer-ca'),
     // Patroni speaks to etcd through the gateway.
     'enable-grpc-gateway': true,
-    // A token of this kind outlives changes of other users; a JWT names the auth revision and dies with the next change.
-    'auth-token': 'simple',
+    'auth-token': authToken(secrets),
     // The lowest: stretching helps passwords that can be guessed, and these are 190 random bits. At the default of 10 a
     // restarted member keeps a core busy while every tenant's Patroni logs in again.
     'bcrypt-cost': 4,
@@ -172,6 +173,22 @@ export function renderEtcdConfig(
 function initialCluster(inventory: Inventory, etcd: FleetEtcd): string {
   const members = inventory.hosts.filter((h) => etcd.members.includes(h.name));
   return members.map((h) => `${h.name}=${endpointUrl(h.address, etcd.peerPort)}`).join(',');
+}
+
+const tokenKeyPath = `${tls}/recovery-token.key`;
+
+/**
+ * A simple token outlives changes of other users; a JWT names the auth revision and dies with the next change. But a simple one names an
+ * index of raft, too, and an etcd that has not come so far waits for it before it says anything: one that begins anew would let every
+ * Patroni that has a token from before wait for days. Signed tokens are looked at at once, and refused: whoever has another one logs in again.
+ */
+function authToken({ recovery }: FleetSecrets): string {
+  return recovery ? `jwt,priv-key=${tokenKeyPath},sign-method=HS256,ttl=1h` : 'simple';
+}
+
+function recoveryTokenKey({ recovery }: FleetSecrets): Resource {
+  if (recovery) return file(tokenKeyPath, '0600', recovery.tokenKey, ownedByEtcd);
+  return { kind: 'absent', what: 'path', name: tokenKeyPath, destructive: false };
 }
 
 function renderEtcdUnit(): string {

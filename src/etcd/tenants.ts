@@ -1,7 +1,9 @@
 // A tenant's own login to etcd: user and role `pgs-<tenant>` with its key range and nothing else. What differs is computed
 // from facts and only that is changed, since every change moves etcd's auth revision for everybody.
 
+import { etcdLoginNames } from '../secrets/rotation.js';
 import type { Secret } from '../secrets/secret.js';
+import type { Credential } from '../secrets/shape.js';
 import type { Dcs } from './client.js';
 import type { Permission } from './logins.js';
 
@@ -44,12 +46,12 @@ export function tenantRange(tenant: string): Permission {
 
 /** What must change, in an order in which every stop on the way leaves the tenant with too little rather than too much. */
 export function planTenantAccess(tenant: string, facts: LoginFacts): AccessChange[] {
-  const login = tenantLogin(tenant);
+  const role = tenantLogin(tenant);
   const range = tenantRange(tenant);
   const changes: AccessChange[] = [];
   const permissions = facts.permissions ?? [];
-  const foreign = (facts.roles ?? []).filter((role) => role !== login);
-  changes.push(...foreign.map((role): AccessChange => ({ kind: 'revoke-role', role })));
+  const foreign = (facts.roles ?? []).filter((name) => name !== role);
+  changes.push(...foreign.map((name): AccessChange => ({ kind: 'revoke-role', role: name })));
   if (!facts.permissions) changes.push({ kind: 'add-role' });
   // A grant on the same range replaces the permission, so only other ranges are revoked.
   const others = permissions.filter((p) => p.start !== range.start || p.end !== range.end);
@@ -57,7 +59,7 @@ export function planTenantAccess(tenant: string, facts: LoginFacts): AccessChang
   if (!permissions.some((p) => samePermission(p, range))) changes.push({ kind: 'grant-range' });
   if (!facts.roles) changes.push({ kind: 'add-user' });
   else if (!facts.passwordWorks) changes.push({ kind: 'change-password' });
-  if (!facts.roles?.includes(login)) changes.push({ kind: 'grant-role' });
+  if (!facts.roles?.includes(role)) changes.push({ kind: 'grant-role' });
   return changes;
 }
 
@@ -65,54 +67,93 @@ function samePermission(a: Permission, b: Permission): boolean {
   return a.access === b.access && a.start === b.start && a.end === b.end;
 }
 
-/** Without a password only its user, role and range are judged, which spares etcd a slow hash. */
-export async function tenantAccessFacts(dcs: Dcs, tenant: string, password?: Secret): Promise<TenantAccess> {
-  const facts = await readLogin(dcs, tenant, password);
-  if (!facts.roles && !facts.permissions) return 'absent';
-  return planTenantAccess(tenant, facts).length === 0 ? 'right' : 'wrong';
+/**
+ * Without a password only users, role and range are judged, which spares etcd a slow hash.
+ * @param users that the tenant is to have; the others of `etcdLoginNames` are to be gone
+ */
+export async function tenantAccessFacts(
+  dcs: Dcs,
+  tenant: string,
+  password?: Secret,
+  users = [tenantLogin(tenant)],
+): Promise<TenantAccess> {
+  const gone = etcdLoginNames(tenant).filter((name) => !users.includes(name));
+  const [logins, others] = await Promise.all([
+    Promise.all(users.map((user) => readLogin(dcs, tenant, user, password))),
+    Promise.all(gone.map((name) => dcs.logins.rolesOf(name))),
+  ]);
+  const leftover = others.some((roles) => roles !== null);
+  if (!leftover && logins.every(({ roles, permissions }) => !roles && !permissions)) return 'absent';
+  return !leftover && logins.every((facts) => planTenantAccess(tenant, facts).length === 0) ? 'right' : 'wrong';
 }
 
-async function readLogin(dcs: Dcs, tenant: string, password?: Secret): Promise<LoginFacts> {
-  const login = tenantLogin(tenant);
-  const [roles, permissions] = await Promise.all([dcs.logins.rolesOf(login), dcs.logins.permissionsOf(login)]);
+async function readLogin(dcs: Dcs, tenant: string, user: string, password?: Secret): Promise<LoginFacts> {
+  const [roles, permissions] = await Promise.all([
+    dcs.logins.rolesOf(user),
+    dcs.logins.permissionsOf(tenantLogin(tenant)),
+  ]);
   const tried = roles !== null && password !== undefined;
-  return { roles, permissions, passwordWorks: tried ? await dcs.logins.passwordWorks(login, password) : true };
+  return { roles, permissions, passwordWorks: tried ? await dcs.logins.passwordWorks(user, password) : true };
 }
 
-/** Makes the tenant's login what it should be and returns what it changed; nothing to do changes nothing. */
-export async function ensureTenantAccess(dcs: Dcs, tenant: string, password: Secret): Promise<AccessChange[]> {
-  const changes = planTenantAccess(tenant, await readLogin(dcs, tenant, password));
-  for (const change of changes) await performAccessChange(dcs, tenant, password, change);
+/** Makes one login of the tenant what it should be and returns what it changed; nothing to do changes nothing. */
+export async function ensureTenantAccess(
+  dcs: Dcs,
+  tenant: string,
+  password: Secret,
+  user = tenantLogin(tenant),
+): Promise<AccessChange[]> {
+  const changes = planTenantAccess(tenant, await readLogin(dcs, tenant, user, password));
+  for (const change of changes) await performAccessChange(dcs, tenant, { user, password }, change);
   return changes;
 }
 
-async function performAccessChange(dcs: Dcs, tenant: string, password: Secret, change: AccessChange): Promise<void> {
-  const login = tenantLogin(tenant);
+/** Makes the tenant's logins these and no others. */
+export async function ensureTenantLogins(dcs: Dcs, tenant: string, wanted: Credential[]): Promise<void> {
+  for (const { user, password } of wanted) await ensureTenantAccess(dcs, tenant, password, user);
+  await removeLogins(
+    dcs,
+    etcdLoginNames(tenant).filter((name) => !wanted.some(({ user }) => user === name)),
+  );
+}
+
+async function removeLogins({ logins }: Dcs, users: string[]): Promise<void> {
+  const roles = await Promise.all(users.map((user) => logins.rolesOf(user)));
+  for (const [i, user] of users.entries()) if (roles[i]) await logins.removeUser(user);
+}
+
+async function performAccessChange(
+  dcs: Dcs,
+  tenant: string,
+  { user: login, password }: Credential,
+  change: AccessChange,
+): Promise<void> {
+  const role = tenantLogin(tenant);
   const { logins } = dcs;
   switch (change.kind) {
     case 'add-role':
-      return logins.addRole(login);
+      return logins.addRole(role);
     case 'grant-range':
-      return logins.grantPermission(login, tenantRange(tenant));
+      return logins.grantPermission(role, tenantRange(tenant));
     case 'revoke-range':
-      return logins.revokePermission(login, change);
+      return logins.revokePermission(role, change);
     case 'add-user':
       return logins.addUser(login, password);
     case 'change-password':
       return logins.changePassword(login, password);
     case 'grant-role':
-      return logins.grantRole(login, login);
+      return logins.grantRole(login, role);
     case 'revoke-role':
       return logins.revokeRole(login, change.role);
   }
 }
 
-/** Removes the tenant's user and role; no error if they are gone. */
+/** Removes the tenant's users and role; no error if they are gone. */
 export async function removeTenantAccess(dcs: Dcs, tenant: string): Promise<void> {
-  const login = tenantLogin(tenant);
-  const [roles, permissions] = await Promise.all([dcs.logins.rolesOf(login), dcs.logins.permissionsOf(login)]);
-  if (roles) await dcs.logins.removeUser(login);
-  if (permissions) await dcs.logins.removeRole(login);
+  const role = tenantLogin(tenant);
+  const permissions = await dcs.logins.permissionsOf(role);
+  await removeLogins(dcs, etcdLoginNames(tenant));
+  if (permissions) await dcs.logins.removeRole(role);
 }
 
 export interface TenantKeys {

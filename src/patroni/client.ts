@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { createSecureContext } from 'node:tls';
 import type { AxiosStatic } from 'axios';
 import { PgsError } from '../errors.js';
+import { alsoLetIn, restTrust } from '../secrets/rotation.js';
+import type { Credential } from '../secrets/shape.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster, PlacedMember } from '../topology/cluster.js';
 import { believeLeader, parseMember, type MemberFact, type PatroniFacts } from './facts.js';
@@ -27,6 +29,8 @@ export interface PatroniClient {
     body?: unknown,
     timeoutMs?: number,
   ): Promise<RestAnswer>;
+  /** With another login than the tenant's own, to see whether it is let in. */
+  requestAs(login: Credential, member: PlacedMember, method: 'DELETE', path: string): Promise<RestAnswer>;
   close(): void;
 }
 
@@ -38,13 +42,26 @@ const defaultTimeoutMs = 2500;
 export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): PatroniClient {
   // Made once: Patroni closes after each answer, and reading the PEMs anew takes longer than the rest of a connection.
   const secureContext = createSecureContext({
-    ca: secrets.restCa.certPem,
+    ca: restTrust(secrets),
     cert: secrets.restOperator.certPem,
     key: secrets.restOperator.keyPem.reveal(),
   });
   const agent = new Agent({ secureContext, keepAlive: true });
   const { rest } = secrets.passwords;
+  /** While the password is being replaced, a member may know the one of before only. */
+  const { rest: other } = alsoLetIn(secrets);
   const request: PatroniClient['request'] = async (member, method, path, body, timeoutMs = defaultTimeoutMs) => {
+    const answer = await requestAs(rest, member, method, path, body, timeoutMs);
+    return answer.status === 401 && other ? requestAs(other, member, method, path, body, timeoutMs) : answer;
+  };
+  const requestAs = async (
+    login: Credential,
+    member: PlacedMember,
+    method: string,
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+  ): Promise<RestAnswer> => {
     const address = member.host.address.includes(':') ? `[${member.host.address}]` : member.host.address;
     try {
       const answer = await axios.request<unknown>({
@@ -56,7 +73,7 @@ export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): Patron
         // Node's own deadline for the whole request: axios's `timeout` is not one.
         signal: AbortSignal.timeout(timeoutMs),
         validateStatus: () => true,
-        ...(method === 'GET' ? {} : { auth: { username: rest.user, password: rest.password.reveal() } }),
+        ...(method === 'GET' ? {} : { auth: { username: login.user, password: login.password.reveal() } }),
       });
       return { status: answer.status, body: answer.data };
     } catch (thrown) {
@@ -83,6 +100,7 @@ export function connectPatroni(cluster: Cluster, secrets: TenantSecrets): Patron
 
   return {
     request,
+    requestAs: (login, m, method, path) => requestAs(login, m, method, path, undefined, defaultTimeoutMs),
     member,
     gather: async (timeoutMs) => {
       const asked = cluster.members.map(async (m) => [m.name, await member(m, timeoutMs)] as const);

@@ -1,8 +1,10 @@
 // What Patroni and its PostgreSQL should be on each member's host, and what the cluster-wide settings in the DCS should be.
 
+import { createHash } from 'node:crypto';
 import { stringify } from 'yaml';
 import type { Resource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
+import { loginsOf, poolerNames, restTrust, sqlTrust } from '../secrets/rotation.js';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { poolerRole } from '../topology/accounts.js';
@@ -45,10 +47,10 @@ export function desiredPatroni(
   const files: [string, string | Secret][] = [
     ['rest.crt', issued.rest.certPem],
     ['rest.key', issued.rest.keyPem],
-    ['rest-ca.crt', secrets.restCa.certPem],
+    ['rest-ca.crt', restTrust(secrets)],
     ['sql.crt', issued.sql.certPem],
     ['sql.key', issued.sql.keyPem],
-    ['sql-ca.crt', secrets.sqlCa.certPem],
+    ['sql-ca.crt', sqlTrust(secrets)],
     ['etcd.crt', issued.etcd.certPem],
     ['etcd.key', issued.etcd.keyPem],
     ['etcd-ca.crt', dcs.caPem],
@@ -157,6 +159,7 @@ export function renderPatroniConfig(
       connect_address: `${address}:${ports.rest}`,
       certfile: tls('rest.crt'),
       keyfile: tls('rest.key'),
+      keyfile_password: restGeneration(member, secrets),
       cafile: tls('rest-ca.crt'),
       verify_client: 'required',
       authentication: login(passwords.rest),
@@ -195,7 +198,7 @@ export function renderPatroniConfig(
         ssl_min_protocol_version: 'TLSv1.2',
       },
       pg_hba: accessRules(cluster, secrets),
-      pg_ident: [`pgs ${cluster.osUser} postgres`],
+      pg_ident: [`pgs ${cluster.osUser} postgres`, ...poolerMap(secrets)],
       create_replica_methods: ['basebackup'],
       basebackup: [{ checkpoint: 'fast' }],
       remove_data_directory_on_rewind_failure: true,
@@ -211,7 +214,9 @@ export function renderPatroniConfig(
  * hosts; everybody else by TLS and SCRAM. Clients come through HAProxy, so their address is that of an entry host.
  */
 function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
-  const { replication, rewind, probe } = secrets.passwords;
+  const { probe } = secrets.passwords;
+  const users = (kind: 'replication' | 'rewind') => loginsOf(secrets, kind).map(({ user }) => user);
+  const [replication, rewind] = [users('replication').join(), users('rewind').join()];
   // One that leaves follows, and its pooler asks, until it is gone; one whose host is lost does not come back.
   const letIn = [...cluster.members, ...cluster.leaving.filter((m) => m.login === undefined)];
   const fromMembers = (database: string, user: string, method = 'scram-sha-256') =>
@@ -221,17 +226,33 @@ function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
   return [
     'local all postgres peer map=pgs',
     // Patroni asks a replica for its timeline through a local replication session.
-    `local replication ${replication.user} scram-sha-256`,
-    ...fromMembers('replication', replication.user),
-    ...fromMembers('postgres', rewind.user),
+    `local replication ${replication} scram-sha-256`,
+    ...fromMembers('replication', replication),
+    ...fromMembers('postgres', rewind),
     // The poolers ask for verifiers with a certificate, so that no password of theirs lies anywhere.
-    ...fromMembers('all', poolerRole, 'cert'),
-    `host all postgres,${replication.user},${rewind.user},${poolerRole} all reject`,
+    ...fromMembers('all', poolerRole, poolerMap(secrets).length > 0 ? 'cert map=pooler' : 'cert'),
+    `host all postgres,${replication},${rewind},${poolerRole} all reject`,
     'host replication all all reject',
     `hostssl postgres ${probe.user} all scram-sha-256`,
     `host all ${probe.user} all reject`,
     'hostssl all all all scram-sha-256',
   ];
+}
+
+/**
+ * Patroni reads its REST's files again when their settings change; when only the certificate's serial number does, it sees that in a reload
+ * that changes nothing else (`reload_config`: `local or sighup and …`), and another CA alone it never sees. The key has no password, so what
+ * stands there is not used, and tells which files are meant.
+ */
+function restGeneration(member: PlacedMember, secrets: TenantSecrets): string {
+  const { certPem } = secrets.certificates[member.host.name]!.rest;
+  return createHash('sha256').update(certPem).update(restTrust(secrets)).digest('hex').slice(0, 16);
+}
+
+/** Lines of pg_ident that say whose certificates log in as the poolers' role; none while it is the one with the role's own name. */
+function poolerMap(secrets: TenantSecrets): string[] {
+  const names = poolerNames(secrets);
+  return names.length === 1 && names[0] === poolerRole ? [] : names.map((name) => `pooler ${name} ${poolerRole}`);
 }
 
 /**

@@ -1,6 +1,7 @@
 // The roles and databases that every tenant starts with, as SQL that may be run again and again.
 
 import { escapeLiteral } from 'pg';
+import { goneRoles, loginsOf, madeRoles, type MadeRole } from '../secrets/rotation.js';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { InForce } from '../topology/in-force.js';
@@ -21,6 +22,10 @@ export function desiredSql(secrets: TenantSecrets, postgresMajor: number): Secre
       "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';",
       ...role(app.user, secrets.appScram.reveal()),
       ...role(probe.user, secrets.probeScram.reveal()),
+      // It logs in through the local socket only; a password is somebody else's.
+      'ALTER ROLE postgres PASSWORD NULL;',
+      ...madeRoles(secrets).flatMap(serviceRole),
+      ...goneRoles(secrets).flatMap(dropRole),
       `SELECT 'CREATE DATABASE ${appDatabase} OWNER ${app.user}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '${appDatabase}') \\gexec`,
       `REVOKE ALL ON DATABASE ${appDatabase} FROM PUBLIC;`,
       `CREATE SCHEMA IF NOT EXISTS pgs AUTHORIZATION ${probe.user};`,
@@ -48,9 +53,10 @@ function lookupRoles(): string[] {
  * Reading verifiers takes a right on pg_authid. It is given to a role that cannot log in, on the columns that are needed; the pooler may
  * only run this function, one name at a time. Superusers, replication and pgs's own roles cannot come through the pooler, except the probe.
  */
-function lookup({ passwords }: TenantSecrets): string[] {
+function lookup(secrets: TenantSecrets): string[] {
   const [schema] = lookupFunction.split('.');
-  const kept = [passwords.rewind.user, passwords.replication.user, poolerRole].map(escapeLiteral).join(', ');
+  const logins = [...loginsOf(secrets, 'rewind'), ...loginsOf(secrets, 'replication')];
+  const kept = [...logins.map(({ user }) => user), poolerRole].map(escapeLiteral).join(', ');
   return [
     `GRANT SELECT (rolname, rolpassword, rolcanlogin, rolsuper, rolreplication, rolvaliduntil) ON pg_catalog.pg_authid TO ${lookupRole};`,
     `CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${lookupRole};`,
@@ -68,6 +74,33 @@ function role(name: string, verifier: string): string[] {
     `ALTER ROLE ${name} LOGIN PASSWORD ${escapeLiteral(verifier)};`,
   ];
 }
+
+/** What Patroni's own roles have, as it makes them with a cluster. */
+const rewindFunctions = [
+  'pg_ls_dir(text, boolean, boolean)',
+  'pg_stat_file(text, boolean)',
+  'pg_read_binary_file(text)',
+  'pg_read_binary_file(text, bigint, bigint, boolean)',
+];
+
+function serviceRole({ name, verifier, kind }: MadeRole): string[] {
+  const rights =
+    kind === 'replication'
+      ? [`ALTER ROLE ${name} REPLICATION;`]
+      : rewindFunctions.map((f) => `GRANT EXECUTE ON FUNCTION pg_catalog.${f} TO ${name};`);
+  return [...role(name, verifier.reveal()), ...rights];
+}
+
+/** A role that was replaced. What it was granted goes first: otherwise it could not be dropped. */
+function dropRole(name: string): string[] {
+  return [
+    `SELECT 'DROP OWNED BY ${name}' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = '${name}') \\gexec`,
+    `DROP ROLE IF EXISTS ${name};`,
+  ];
+}
+
+/** Whom the standbys replicate as, JSON: the logins of all streams with those of the members. */
+export const replicatesAsQuery = `SELECT coalesce(json_agg(usename), '[]') FROM pg_stat_replication WHERE state = 'streaming'`;
 
 /** All but Patroni's and the replicas'. */
 export const endClientSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

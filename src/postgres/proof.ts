@@ -1,6 +1,7 @@
 // Proof from outside that a cluster serves: a row written through every entry's `primary` is read through every entry's `replica`.
 
 import { randomUUID } from 'node:crypto';
+import { sqlTrust } from '../secrets/rotation.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster } from '../topology/cluster.js';
 import { withServiceClient } from './client.js';
@@ -12,7 +13,7 @@ import { withServiceClient } from './client.js';
  */
 export async function proveServices(cluster: Cluster, secrets: TenantSecrets): Promise<string | null> {
   const login = { ...secrets.passwords.probe, database: 'postgres' };
-  const ca = secrets.sqlCa.certPem;
+  const ca = sqlTrust(secrets);
   const rows = await Promise.all(
     cluster.entries.map(async (entry) => {
       const id = randomUUID();

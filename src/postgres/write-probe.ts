@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { sqlTrust } from '../secrets/rotation.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { servicePort, type Cluster } from '../topology/cluster.js';
 
@@ -95,7 +96,7 @@ function newClient(cluster: Cluster, secrets: TenantSecrets, attempt: number): p
     password: password.reveal(),
     database: 'postgres',
     application_name: 'pgs switchover',
-    ssl: { ca: secrets.sqlCa.certPem, rejectUnauthorized: true },
+    ssl: { ca: sqlTrust(secrets), rejectUnauthorized: true },
     connectionTimeoutMillis: 3000,
     query_timeout: 15_000,
   });

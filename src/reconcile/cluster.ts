@@ -4,6 +4,7 @@ import { absentRouting, desiredHaproxy, desiredRouting } from '../../haproxy/des
 import { PgsError } from '../errors.js';
 import { tenantAccessFacts, readTenantKeys } from '../etcd/tenants.js';
 import { dcsAccess } from '../etcd/access.js';
+import { giveAgain } from '../drills/daemon-secrets.js';
 import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
 import type { Resource } from '../host/resource.js';
@@ -12,6 +13,7 @@ import type { DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, type PatroniFacts } from '../patroni/facts.js';
 import { gatherSqlFacts } from '../postgres/client.js';
 import type { SqlFacts } from '../postgres/desired.js';
+import { loginsOf } from '../secrets/rotation.js';
 import {
   ensureTenantSecrets,
   sealTenantSecrets,
@@ -128,6 +130,7 @@ export async function storeSecrets(session: Session, open: OpenCluster, lock: Te
     sealTenantSecrets(session.fleetKey, open.cluster.tenant, open.secrets),
     lock,
   );
+  await giveAgain(await session.dcs(), session.fleetKey, open.cluster.tenant);
   open.secretsChanged = false;
 }
 
@@ -141,7 +144,12 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     gatherHosts(session, open),
     members,
     members.then((facts) => gatherSql(session, open, facts)),
-    tenantAccessFacts(dcs, cluster.tenant),
+    tenantAccessFacts(
+      dcs,
+      cluster.tenant,
+      undefined,
+      loginsOf(open.secrets, 'etcd').map(({ user }) => user),
+    ),
     readTenantKeys(dcs, cluster.tenant),
     Promise.all(goers),
   ]);

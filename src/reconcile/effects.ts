@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
 import {
-  ensureTenantAccess,
+  ensureTenantLogins,
   forgetMember,
   readTenantKeys,
   removeTenantAccess,
@@ -25,6 +25,7 @@ import { runSuperuserSql } from '../postgres/client.js';
 import { desiredSql, endClientSessions } from '../postgres/desired.js';
 import { withNewEtcdPassword } from '../secrets/etcd-password.js';
 import { sealTenantSecrets } from '../secrets/tenant-secrets.js';
+import { loginsOf } from '../secrets/rotation.js';
 import type { TenantLock } from '../state/lock.js';
 import { withoutHosts, type PlacedMember } from '../topology/cluster.js';
 import { differencesInForce, type ParameterDifference } from '../topology/in-force.js';
@@ -72,7 +73,7 @@ async function perform(
     case 'dcs-tenant-user': {
       const dcs = await session.dcs();
       if (action.want === 'present') {
-        await ensureTenantAccess(dcs, tenant, secrets.passwords.etcd.password);
+        await ensureTenantLogins(dcs, tenant, loginsOf(secrets, 'etcd'));
         return;
       }
       await removeTenantKeys(dcs, tenant);

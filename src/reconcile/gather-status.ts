@@ -10,6 +10,7 @@ import { planOf } from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { gatherFencing } from './fencing.js';
 import type { ClusterFacts } from './plan-cluster.js';
+import { leftOfRotation } from './plan-rotation.js';
 import { gatherHeld, warnOfHeld } from './poolers.js';
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
@@ -25,7 +26,11 @@ export async function gatherStatus(session: Session, tenant: string): Promise<Cl
       session.dcs().then((dcs) => new DrillStore(dcs).unacknowledged(tenant).catch(() => null)),
     ]);
     const plan = facts.hosts ? planOf(open, facts) : notCompared(tenant);
-    const warnings = [...warnOfHeld(open.cluster, held), ...judgeCertificates(open, session.fleetSecrets, new Date())];
+    const warnings = [
+      ...warnOfHeld(open.cluster, held),
+      ...judgeCertificates(open, session.fleetSecrets, new Date()),
+      ...leftOfRotation(tenant, open.secrets),
+    ];
     return judgeCluster({
       cluster: open.cluster,
       phase: open.record.phase,

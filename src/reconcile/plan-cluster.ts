@@ -1,7 +1,6 @@
 // From what a tenant should be and what was found to the steps between. Pure: the same input gives the same plan, and facts that
 // match give an empty one.
 
-import { createHash } from 'node:crypto';
 import equal from 'fast-deep-equal';
 import { desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
 import { guaranteeOf } from '../../watchdog/policy.js';
@@ -12,10 +11,8 @@ import { planResources } from '../host/plan-resources.js';
 import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
 import { absentPgbouncer } from '../pgbouncer/desired.js';
-import { appDatabase, type SqlFacts } from '../postgres/desired.js';
-import { reveal } from '../secrets/secret.js';
+import type { SqlFacts } from '../postgres/desired.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
-import { lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 import type { Cluster } from '../topology/cluster.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
 import { presets } from '../topology/presets.js';
@@ -27,6 +24,8 @@ import { stopSteps, stoppedProof } from './plan-stop.js';
 import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
 import { raisesConnections, restartSteps, streamingStep, wantedParameters } from './plan-restarts.js';
+import { leftOfRotation } from './plan-rotation.js';
+import { sqlDifferences } from './plan-sql.js';
 import { blankStep, type Plan, type Step } from './step.js';
 
 export interface ClusterFacts {
@@ -69,7 +68,7 @@ export function planCluster(input: PlanInput): Plan {
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
   ];
-  const notes = fencingNotes(cluster);
+  const notes = [...fencingNotes(cluster), ...leftOfRotation(tenant, input.secrets)];
   if (input.phase === 'stopped') {
     const stops = stopSteps(input);
     const leaveOut = unknownHosts(facts).map(([host]) => host);
@@ -261,37 +260,6 @@ function isUnknown(found: SqlFacts | null, phase: TenantPhase): boolean {
 function unknownAnswers({ facts, phase }: PlanInput): string[] {
   if (!isUnknown(facts.sql, phase)) return [];
   return ['the roles and databases could not be looked at and are left as they are: no leader answered'];
-}
-
-/** What the leader's roles and databases lack, in words. */
-function sqlDifferences(found: SqlFacts | null, secrets: TenantSecrets): string[] {
-  if (!found) return ['no leader could be asked for its roles'];
-  const wanted = [
-    [secrets.passwords.app.user, secrets.appScram],
-    [secrets.passwords.probe.user, secrets.probeScram],
-  ] as const;
-  const roles = wanted.flatMap(([name, verifier]) => {
-    const stored = found.roles[name];
-    if (stored === undefined) return [`role ${name} is not there`];
-    return stored === sha256(reveal(verifier)) ? [] : [`role ${name} has another password`];
-  });
-  const database = found.databases[appDatabase];
-  const pooler = found.roles[poolerRole];
-  return [
-    ...roles,
-    ...(database ? [] : [`database ${appDatabase} is not there`]),
-    ...(database?.publicMayConnect ? [`everybody may connect to database ${appDatabase}`] : []),
-    ...(found.proofOwner === secrets.passwords.probe.user
-      ? []
-      : ['the table that pgs proves services with is not there']),
-    ...(pooler === undefined ? [`role ${poolerRole} is not there`] : []),
-    ...(pooler ? [`role ${poolerRole} has a password`] : []),
-    ...(found.lookupOwner === lookupRole ? [] : [`the function ${lookupFunction} that poolers ask is not there`]),
-  ];
-}
-
-export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
 
 /** Who paused Patroni resumes it; that is no difference to mend. */

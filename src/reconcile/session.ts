@@ -7,9 +7,12 @@ import type { Inventory } from '../inventory/inventory.js';
 import { connectDcs, type Dcs } from '../etcd/client.js';
 import { openHosts, type HostPool } from '../host/ssh-host.js';
 import { connectPatroni } from '../patroni/client.js';
+import { shownCertificate } from '../pki/handshake.js';
 import { proveServices } from '../postgres/proof.js';
+import { tryServiceLogin } from '../postgres/try-login.js';
 import { startWriteProbe } from '../postgres/write-probe.js';
 import { drillKeys } from '../drills/store.js';
+import { noteChanges } from '../state/changes.js';
 import { stateKeys, StateStore } from '../state/store.js';
 
 export interface OpenFleet {
@@ -28,6 +31,14 @@ export interface Session extends OpenFleet {
   prove: typeof proveServices;
   /** Writes through `primary` while something changes. */
   probe: typeof startWriteProbe;
+  /** What a process shows to whoever connects. */
+  shown: typeof shownCertificate;
+  /** A login through a service. */
+  tryService: typeof tryServiceLogin;
+  /** The same fleet with other secrets of its own: its etcd is connected to anew. Closed by its own `close`. */
+  reopen(fleetSecrets: FleetSecrets): Session;
+  /** Something of what pgs keeps (in etcd, and of the fleet's own secrets) was changed through this session or one that it reopened. */
+  stateChanged(): boolean;
   dcs(): Promise<Dcs>;
   store(): Promise<StateStore>;
   close(): Promise<void>;
@@ -38,20 +49,39 @@ const secretsKeys = { operator: stateKeys.secrets, daemon: drillKeys.secrets };
 
 export function openSession(fleet: OpenFleet): Session {
   const hosts = openHosts(fleet.inventory);
+  const session = sessionWith(fleet, hosts, { changed: false });
+  return {
+    ...session,
+    close: async () => {
+      await hosts.close();
+      await session.close();
+    },
+  };
+}
+
+function sessionWith(fleet: OpenFleet, hosts: HostPool, state: { changed: boolean }): Session {
   let dcs: Promise<Dcs> | null = null;
-  const connect = () => (dcs ??= connectDcs(fleet.inventory, fleet.fleetSecrets));
+  const open = async () =>
+    noteChanges(await connectDcs(fleet.inventory, fleet.fleetSecrets), () => (state.changed = true));
+  const connect = () => (dcs ??= open());
   return {
     ...fleet,
     hosts,
     patroni: connectPatroni,
     prove: proveServices,
     probe: startWriteProbe,
+    shown: shownCertificate,
+    tryService: tryServiceLogin,
+    reopen: (fleetSecrets) => {
+      state.changed ||= fleetSecrets !== fleet.fleetSecrets;
+      return sessionWith({ ...fleet, fleetSecrets }, hosts, state);
+    },
+    stateChanged: () => state.changed,
     dcs: connect,
     store: async () => new StateStore(await connect(), secretsKeys[fleet.rights]),
     close: async () => {
-      await hosts.close();
-      const open = await dcs?.catch(() => null);
-      open?.close();
+      const opened = await dcs?.catch(() => null);
+      opened?.close();
     },
   };
 }

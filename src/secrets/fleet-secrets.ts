@@ -11,6 +11,7 @@ import type { CertificateRequest } from '../pki/authority.js';
 import type { FleetKey } from './fleet-key.js';
 import { generatePassword } from './password.js';
 import { keepOrIssue } from './renewal.js';
+import { rotationPhases } from './rotation.js';
 import { seal, unseal } from './seal.js';
 import { authorityShape, credentialShape, decodeSecrets, encodeSecrets, issuedShape, secretText } from './shape.js';
 
@@ -28,6 +29,33 @@ const fleetSecretsShape = z.strictObject({
   operatorEtcdClient: issuedShape,
   /** A login of its own, where these are the secrets of a daemon; otherwise it is root's. */
   etcdLogin: credentialShape.optional(),
+  /** The CAs of etcd are being replaced (fleet-rollover.ts): the next ones while it is prepared, those of before afterwards. */
+  rollover: z
+    .strictObject({
+      since: z.string(),
+      phase: z.enum(rotationPhases),
+      other: z.strictObject({
+        etcdPeerCa: authorityShape,
+        etcdClientCa: authorityShape,
+        operatorEtcdClient: issuedShape.optional(),
+      }),
+    })
+    .optional(),
+  /**
+   * While etcd is filled again after all of its data was lost, a client and who issued it: etcd lets in that one `alone`, and then `all`
+   * clients besides.
+   */
+  recovery: z
+    .strictObject({
+      ca: authorityShape,
+      client: issuedShape,
+      lets: z.enum(['alone', 'all']),
+      /** Signs the tokens of logins meanwhile; see `authToken` of src/etcd/desired.ts. */
+      tokenKey: secretText,
+    })
+    .optional(),
+  /** `initial-cluster-token` of an etcd that was filled again; absent: `fleetId`. */
+  etcdToken: z.string().optional(),
 });
 
 export type FleetSecrets = z.output<typeof fleetSecretsShape>;
@@ -99,6 +127,27 @@ export async function loadFleetSecrets(
     });
   }
   return ensureFleetSecrets(fleet, key);
+}
+
+/** Makes every certificate of the fleet anew, by the CAs that it has. */
+export async function renewFleetSecrets(fleet: FleetOfHosts, key: FleetKey, now = new Date()): Promise<FleetSecrets> {
+  return changeFleetSecrets(fleet, key, async (secrets) => {
+    const operatorEtcdClient = await keepOrIssue(undefined, secrets.etcdClientCa, operatorRequest, now);
+    return completeFleetSecrets({ ...secrets, hosts: {}, operatorEtcdClient }, fleet, now);
+  });
+}
+
+/** Changes what is stored, while no other pgs of this machine does. @throws PgsError as `readFleetSecrets` */
+export async function changeFleetSecrets(
+  { stateDir }: Pick<FleetOfHosts, 'stateDir'>,
+  key: FleetKey,
+  change: (secrets: FleetSecrets) => FleetSecrets | Promise<FleetSecrets>,
+): Promise<FleetSecrets> {
+  return withFileLock(fleetSecretsPath(stateDir), async () => {
+    const secrets = await change(await readFleetSecrets(stateDir, key));
+    await writeFleetSecrets(stateDir, key, secrets);
+    return secrets;
+  });
 }
 
 /** The secrets with everything that `fleet` needs; the same object if nothing was missing. */

@@ -9,6 +9,7 @@ import type { FleetKey } from './fleet-key.js';
 import type { FleetSecrets } from './fleet-secrets.js';
 import { generatePassword, scramVerifier } from './password.js';
 import { keepOrIssue } from './renewal.js';
+import { rotationShape } from './rotation.js';
 import { seal, unseal } from './seal.js';
 import { authorityShape, credentialShape, decodeSecrets, encodeSecrets, issuedShape, secretText } from './shape.js';
 
@@ -41,8 +42,15 @@ const tenantSecretsShape = z.strictObject({
   restChecks: issuedShape,
   /** pgs itself as a client of the members' REST API. */
   restOperator: issuedShape,
-  /** The poolers as clients of PostgreSQL; the CN is their role. */
+  /** The poolers as clients of PostgreSQL; the CN is `poolerName`. */
   pooler: issuedShape,
+  /** Absent: the name of their role. */
+  poolerName: z.string().optional(),
+  /** Verifiers of roles that a rotation made; those that came with the cluster are Patroni's own. */
+  replicationScram: secretText.optional(),
+  rewindScram: secretText.optional(),
+  /** Absent: nothing is being replaced. */
+  rotation: rotationShape.optional(),
 });
 /** What was stored before there were poolers lacks theirs; `ensureTenantSecrets` completes it. */
 const storedShape = tenantSecretsShape.partial({ pooler: true });
@@ -77,7 +85,7 @@ export async function ensureTenantSecrets(
   const clients = {
     restChecks: await keepOrIssue(base.restChecks, base.restCa, clientRequest(tenant, 'haproxy'), now),
     restOperator: await keepOrIssue(base.restOperator, base.restCa, clientRequest(tenant, 'operator'), now),
-    pooler: await keepOrIssue(base.pooler, base.sqlCa, clientRequest(tenant, poolerRole), now),
+    pooler: await keepOrIssue(base.pooler, base.sqlCa, clientRequest(tenant, base.poolerName ?? poolerRole), now),
   };
   // Compared first, so that an unchanged map of certificates stays the same object as well.
   const kept = isSame(base.certificates, certificates) ? base.certificates : certificates;
@@ -85,6 +93,43 @@ export async function ensureTenantSecrets(
   return existing?.pooler !== undefined && isSame<StoredTenantSecrets>(existing, complete)
     ? (existing as TenantSecrets)
     : complete;
+}
+
+/** The secrets with the members' REST certificates made anew: that a member shows its new one tells that it has read everything again. */
+export async function reissueRest(
+  tenant: string,
+  memberHosts: Host[],
+  secrets: TenantSecrets,
+  now: Date,
+): Promise<TenantSecrets> {
+  const certificates: TenantSecrets['certificates'] = {};
+  for (const host of memberHosts) {
+    const old = secrets.certificates[host.name];
+    const rest = await keepOrIssue(undefined, secrets.restCa, restRequest(tenant, host), now);
+    if (old) certificates[host.name] = { ...old, rest };
+  }
+  return { ...secrets, certificates };
+}
+
+/** The secrets with every certificate of the tenant made anew, by the CAs that it has. */
+export async function reissueAll(
+  tenant: string,
+  memberHosts: Host[],
+  inventory: Pick<Inventory, 'domain' | 'hosts'>,
+  fleetSecrets: Pick<FleetSecrets, 'etcdClientCa'>,
+  secrets: TenantSecrets,
+  now: Date,
+): Promise<TenantSecrets> {
+  const client = (ca: TenantSecrets['restCa'], name: string) =>
+    keepOrIssue(undefined, ca, clientRequest(tenant, name), now);
+  const anew = {
+    ...secrets,
+    certificates: {},
+    restChecks: await client(secrets.restCa, 'haproxy'),
+    restOperator: await client(secrets.restCa, 'operator'),
+    pooler: await client(secrets.sqlCa, secrets.poolerName ?? poolerRole),
+  };
+  return ensureTenantSecrets(tenant, memberHosts, inventory, fleetSecrets, anew, now);
 }
 
 export function sealTenantSecrets(key: FleetKey, tenant: string, secrets: TenantSecrets): string {

@@ -6,6 +6,8 @@ import { destroyCluster } from '../../src/reconcile/destroy.js';
 import { respecCluster } from '../../src/reconcile/respec.js';
 import { pauseCluster } from '../../src/reconcile/pause.js';
 import { reinitMember } from '../../src/reconcile/reinit.js';
+import { rotateTenant, type RotateRequest } from '../../src/reconcile/rotate.js';
+import type { RotationTarget } from '../../src/secrets/rotation.js';
 import { stopCluster, type Wanted } from '../../src/reconcile/stop.js';
 import { restartCluster, type RestartRequest } from '../../src/reconcile/restart.js';
 import { changeMembers } from '../../src/reconcile/scale.js';
@@ -65,6 +67,12 @@ export function scale(replicas: number, hosts: string[] | null = null, data: Dat
 export function replace(member: string, to: string | null = null, data: DataFate = 'keep'): Work {
   return async (session) =>
     (await changeMembers(session, tenant, { kind: 'replace', member, to, data }, undisturbed())).plan;
+}
+
+/** `pgs rotate`, of what is named. */
+export function rotate(targets: RotationTarget[] | null, change: Partial<RotateRequest> = {}): Work {
+  const request = { targets, clientsTrustNext: true, ...change };
+  return async (session) => (await rotateTenant(session, tenant, request, undisturbed())).plan;
 }
 
 /** `pgs cluster pause` and `resume`. */

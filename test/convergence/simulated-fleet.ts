@@ -15,8 +15,9 @@ import { StateStore } from '../../src/state/store.js';
 import { inventory as fixture } from '../fixtures/fleet.js';
 import { SimulatedDcs, type DcsState } from './simulated-dcs.js';
 import { proveSimulated, SimulatedHaproxy } from './simulated-haproxy.js';
+import type { TenantRecord } from '../../src/topology/tenant.js';
 import { Killed, SimulatedHost, type HostSnapshot } from './simulated-host.js';
-import { SimulatedPatroni, type PatroniState } from './simulated-patroni.js';
+import { letsIn, SimulatedPatroni, type PatroniState } from './simulated-patroni.js';
 
 export interface FleetState {
   inventory: Inventory;
@@ -125,6 +126,7 @@ export class SimulatedFleet {
     if (argv[0] === 'true') return { code: 0, stdout: '', stderr: '' };
     if (argv[0] === 'runuser') return this.patroni.psql(host.name, command);
     if (argv[2] === readTemplate('host/check.sh')) return { code: 0, stdout: checkAnswerOf(host), stderr: '' };
+    if (argv[2] === readTemplate('postgres/try-login.sh')) return this.patroni.tryLogin(host.name, command);
     if (argv[2] === readTemplate('pgbouncer/pause.sh')) return { code: 0, stdout: 'absent\n', stderr: '' };
     if (argv[2] === readTemplate('postgres/stop-leader.sh')) {
       const [user, , , successor] = argv.slice(6) as [string, string, string, string];
@@ -162,7 +164,7 @@ export class SimulatedFleet {
       close: () => Promise.resolve(),
     });
     const dcs = this.dcs.connect(enter);
-    return {
+    const session: Session = {
       inventory: this.inventory,
       fleetKey,
       fleetSecrets,
@@ -176,10 +178,32 @@ export class SimulatedFleet {
       probe: () => {
         throw new Error('no convergence test switches over by the command');
       },
+      shown: async ({ address, port }) => {
+        await enter();
+        return this.#shown(address, port);
+      },
+      tryService: async (cluster, _entry, _service, { user, password }) => {
+        await enter();
+        const database = this.patroni.database(cluster.tenant);
+        const right = database !== null && letsIn(database, { username: user, password: password.reveal() });
+        return right ? { result: 'accepted', said: '' } : { result: 'refused', said: 'authentication failed' };
+      },
       dcs: () => Promise.resolve(dcs),
       store: () => Promise.resolve(new StateStore(dcs)),
       close: () => Promise.resolve(),
+      stateChanged: () => false,
+      reopen: (secrets) => ({ ...session, fleetSecrets: secrets }),
     };
+    return session;
+  }
+
+  /** What the process on a port shows: of a tenant's block of ten, the sixth is its REST. */
+  #shown(address: string, port: number): string | null {
+    const host = this.inventory.hosts.find((h) => h.address === address)?.name ?? '';
+    const slot = Math.floor((port - this.inventory.ports.from) / 10);
+    const tenants = this.dcs.withPrefix('/pgs/state/tenants/').map(({ value }) => JSON.parse(value) as TenantRecord);
+    const tenant = tenants.find(({ allocation }) => allocation.slot === slot)?.spec.tenant ?? '';
+    return this.patroni.loadedFile(host, tenant, port % 10 === 5 ? 'rest.crt' : 'sql.crt') ?? null;
   }
 
   /** Locks of a process that died long ago are gone; those of one that died just now on this machine are still there. */

@@ -6,9 +6,12 @@ import { PgsError } from '../../src/errors.js';
 import type { Command, CommandResult } from '../../src/host/command.js';
 import { parseMember } from '../../src/patroni/facts.js';
 import type { PatroniClient, RestAnswer } from '../../src/patroni/client.js';
-import { sqlFactsQuery, type SqlFacts } from '../../src/postgres/desired.js';
-import { reveal } from '../../src/secrets/secret.js';
+import { replicatesAsQuery, sqlFactsQuery, type SqlFacts } from '../../src/postgres/desired.js';
+import { scramVerifier } from '../../src/secrets/password.js';
+import { alsoLetIn, restTrust } from '../../src/secrets/rotation.js';
+import { reveal, Secret } from '../../src/secrets/secret.js';
 import type { TenantSecrets } from '../../src/secrets/tenant-secrets.js';
+import { issuerOnPaper } from './paper-certificates.js';
 import { orderedParameters, type InForce } from '../../src/topology/in-force.js';
 import { changesAtStart, numberOf } from '../../src/topology/parameters.js';
 import type { Settings } from '../../src/topology/settings.js';
@@ -24,7 +27,12 @@ interface PatroniConfig {
   etcd3: { username: string; password: string };
   restapi: { listen: string; authentication: { password: string } };
   bootstrap: { dcs: Record<string, unknown> };
-  postgresql: { listen: string; authentication: { replication: { password: string } } };
+  postgresql: { listen: string; authentication: { replication: Login; rewind: Login }; pg_ident: string[] };
+}
+
+interface Login {
+  username: string;
+  password: string;
 }
 
 /** A running Patroni: what it has loaded, and the PostgreSQL that it started. */
@@ -46,7 +54,6 @@ interface Postmaster {
 /** What is in a database cluster; all copies of it are always the same. */
 interface Database {
   timeline: number;
-  replicationPassword: string;
   /** Verifiers of the roles that may log in. */
   roles: Record<string, string>;
   databases: string[];
@@ -243,11 +250,11 @@ export class SimulatedPatroni {
 
   #bootstrap(first: Running): string {
     const systemId = `system-${first.tenant}-${this.#databases.size + 1}`;
-    const replicationPassword = first.config.postgresql.authentication.replication.password;
+    const { replication, rewind } = first.config.postgresql.authentication;
+    const verifiers = [replication, rewind].map(({ username, password }) => [username, ownVerifier(password)]);
     this.#databases.set(systemId, {
       timeline: 0,
-      replicationPassword,
-      roles: {},
+      roles: Object.fromEntries(verifiers) as Record<string, string>,
       databases: [],
       proofOwner: null,
       lookupOwner: null,
@@ -286,7 +293,7 @@ export class SimulatedPatroni {
     const has = running.postgres?.parameters;
     if (has && Object.entries(needed).some(([name, value]) => Number(has[name]) < value)) return null;
     const { replication } = running.config.postgresql.authentication;
-    return replication.password === this.#databases.get(systemId)?.replicationPassword ? 'replica' : null;
+    return letsIn(this.#databases.get(systemId)!, replication) ? 'replica' : null;
   }
 
   loadedFile(host: string, tenant: string, name: string): string | undefined {
@@ -308,6 +315,11 @@ export class SimulatedPatroni {
     };
     const client: PatroniClient = {
       request,
+      requestAs: async ({ password }, member) => {
+        await enter();
+        const running = this.#reach(cluster, secrets, member);
+        return { status: running.config.restapi.authentication.password === password.reveal() ? 404 : 401, body: '' };
+      },
       member: async (m) => {
         try {
           return parseMember((await request(m, 'GET', '/patroni')).body);
@@ -335,27 +347,37 @@ export class SimulatedPatroni {
     return client;
   }
 
-  #answer(
-    { tenant, ports }: Cluster,
-    secrets: TenantSecrets,
-    member: PlacedMember,
-    method: string,
-    path: string,
-    body: unknown,
-  ): RestAnswer {
+  /** The member's Patroni when both sides know each other's CA. */
+  #reach({ tenant, ports }: Cluster, secrets: TenantSecrets, member: PlacedMember): Running {
     const refuse = (found: string) =>
       new PgsError('unreachable', { doing: `asking Patroni of ${member.name}`, host: member.host.name, found });
     const host = member.host.name;
     const running = this.#running.find((r) => r.host === host && r.tenant === tenant);
     if (!this.#hosts.get(host)?.reachable) throw refuse('no answer');
     if (!running || portIn(running.config.restapi.listen) !== ports.rest) throw refuse('connection refused');
-    if (running.tls['rest-ca.crt'] !== secrets.restCa.certPem) throw refuse('unknown certificate authority');
+    if (!knows(restTrust(secrets), running.tls['rest.crt'] ?? '')) throw refuse('unknown certificate authority');
+    if (!knows(running.tls['rest-ca.crt'] ?? '', secrets.restOperator.certPem)) throw refuse('tlsv1 alert unknown ca');
+    return running;
+  }
+
+  #answer(
+    cluster: Cluster,
+    secrets: TenantSecrets,
+    member: PlacedMember,
+    method: string,
+    path: string,
+    body: unknown,
+  ): RestAnswer {
+    const running = this.#reach(cluster, secrets, member);
+    const { tenant } = cluster;
+    const host = member.host.name;
     const key = (name: string) => `/pgs/dcs/${tenant}/${name}`;
     if (method === 'GET' && path === '/patroni') return { status: 200, body: this.#memberBody(host, tenant) };
     if (method === 'GET' && path === '/config') {
       return { status: 200, body: JSON.parse(this.#dcs.keys.get(key('config'))?.value ?? '{}') as unknown };
     }
-    if (running.config.restapi.authentication.password !== secrets.passwords.rest.password.reveal()) {
+    const logins = [secrets.passwords.rest, alsoLetIn(secrets).rest];
+    if (!logins.some((login) => login?.password.reveal() === running.config.restapi.authentication.password)) {
       return { status: 401, body: 'no auth' };
     }
     if (method === 'PUT' && path === '/config') {
@@ -439,6 +461,11 @@ export class SimulatedPatroni {
     }
     const database = this.database(tenant)!;
     const text = reveal(stdin);
+    if (text === replicatesAsQuery) {
+      const replicas = this.#running.filter((r) => this.role(r.host, tenant) === 'replica' && r.tenant === tenant);
+      const users = replicas.map((r) => r.config.postgresql.authentication.replication.username);
+      return { code: 0, stdout: JSON.stringify(users), stderr: '' };
+    }
     if (text === 'CHECKPOINT') return { code: 0, stdout: '', stderr: '' };
     if (text === sqlFactsQuery) {
       const facts = { ...sqlFacts(database), parameters: this.#inForce(running!) };
@@ -450,6 +477,26 @@ export class SimulatedPatroni {
       change();
     }
     return { code: 0, stdout: '', stderr: '' };
+  }
+
+  /** `templates/postgres/try-login.sh` on a member's host. */
+  tryLogin(host: string, { argv, stdin = '' }: Command): CommandResult {
+    const [osUser, , , how, conninfo] = argv.slice(4) as [string, string, string, string, string];
+    const tenant = osUser.replace(/^pgs-/, '');
+    const user = /user=(\S+)/.exec(conninfo)![1]!;
+    const running = this.#running.find((r) => r.tenant === tenant && r.host === host);
+    const database = this.database(tenant);
+    const answer = (accepted: boolean) => ({
+      ...{ code: 0, stderr: '' },
+      stdout: accepted ? 'accepted\n' : `FATAL:  password authentication failed for user "${user}"\n`,
+    });
+    if (!running || !database) return { code: 0, stdout: 'connection refused\n', stderr: '' };
+    const given = reveal(stdin);
+    if (how === 'passfile') return answer(letsIn(database, { username: user, password: given.trim().slice(8) }));
+    const name = /"commonName":"([^"]*)"/.exec(given)?.[1] ?? '';
+    const mapped = running.config.postgresql.pg_ident.filter((line) => line.startsWith('pooler '));
+    const named = mapped.length === 0 ? name === user : mapped.includes(`pooler ${name} ${user}`);
+    return answer(named && knows(running.tls['sql-ca.crt'] ?? '', given));
   }
 
   #inForce(r: Running): InForce {
@@ -482,6 +529,8 @@ function sqlChanges(database: Database, text: string): (() => void)[] {
   return text.split('\n').flatMap((statement): (() => void)[] => {
     const role = /^ALTER ROLE (\S+) LOGIN PASSWORD '(.*)';$/.exec(statement);
     if (role) return [() => (database.roles[role[1]!] = role[2]!)];
+    const dropped = /^DROP ROLE IF EXISTS (\S+);$/.exec(statement);
+    if (dropped && database.roles[dropped[1]!] !== undefined) return [() => delete database.roles[dropped[1]!]];
     const plain = /^SELECT 'CREATE ROLE (\S+) LOGIN'/.exec(statement);
     if (plain && database.roles[plain[1]!] === undefined) return [() => (database.roles[plain[1]!] = '')];
     const created = /^SELECT 'CREATE DATABASE (\S+) /.exec(statement);
@@ -503,4 +552,30 @@ function sqlFacts({ roles, databases, proofOwner, lookupOwner }: Database): Omit
     proofOwner,
     lookupOwner,
   };
+}
+
+/** What Patroni makes of a password by itself: another verifier than pgs's, of the same password. */
+function ownVerifier(password: string): string {
+  return `own ${password}`;
+}
+
+const tried = new Map<string, boolean>();
+
+/** Whether the database lets a login in; verifiers are slow by intent, so what was tried is remembered. */
+export function letsIn({ roles }: Pick<Database, 'roles'>, { username, password }: Login): boolean {
+  const stored = roles[username] ?? '';
+  if (stored.startsWith('own ')) return stored === ownVerifier(password);
+  const known = tried.get(`${stored} ${password}`);
+  if (known !== undefined) return known;
+  const salt = /^SCRAM-SHA-256\$\d+:([^$]+)\$/.exec(stored)?.[1];
+  const right =
+    salt !== undefined && scramVerifier(new Secret(password), Buffer.from(salt, 'base64')).reveal() === stored;
+  tried.set(`${stored} ${password}`, right);
+  return right;
+}
+
+/** Whether one of the CAs in a bundle issued a certificate, which is on paper (`paper-certificates.ts`). */
+function knows(bundle: string, certificate: string): boolean {
+  const authorities = bundle.split(/(?=-----BEGIN CERTIFICATE-----)/);
+  return authorities.some((pem) => pem !== '' && certificate.includes(`issued by ${issuerOnPaper(pem)} for`));
 }

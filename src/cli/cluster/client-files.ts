@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { OpenCluster } from '../../reconcile/cluster.js';
 import type { Session } from '../../reconcile/session.js';
 import { appDatabase } from '../../postgres/desired.js';
+import { sqlTrust } from '../../secrets/rotation.js';
 import { passwordFile, type Account, type ClientFiles } from '../../topology/urls.js';
 
 export function appAccount({ secrets }: OpenCluster): Account {
@@ -15,7 +16,7 @@ export async function writeClientFiles(session: Session, open: OpenCluster): Pro
   const directory = join(session.inventory.stateDir, 'tenants', open.cluster.tenant);
   const files = { caPath: join(directory, 'ca.crt'), passwordPath: join(directory, 'pgpass') };
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeIfChanged(files.caPath, open.secrets.sqlCa.certPem, 0o644);
+  await writeIfChanged(files.caPath, sqlTrust(open.secrets), 0o644);
   const password = open.secrets.passwords.app.password.reveal();
   await writeIfChanged(files.passwordPath, passwordFile(open.cluster, appAccount(open), password), 0o600);
   return files;

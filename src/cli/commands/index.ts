@@ -8,6 +8,8 @@ import { drillCommand } from './drill.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
+import { certCommand, rotateCommand } from './secrets.js';
+import { stateCommand } from './state.js';
 import { watchdogCommand } from './watchdog.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
@@ -22,6 +24,9 @@ export const commands: (() => Command)[] = [
   chaosCommand,
   drillCommand,
   daemonCommand,
+  certCommand,
+  rotateCommand,
+  stateCommand,
   planCommand,
   applyCommand,
   useCommand,

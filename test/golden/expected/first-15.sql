@@ -4,6 +4,11 @@ SELECT 'CREATE ROLE app LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE roln
 ALTER ROLE app LOGIN PASSWORD 'SCRAM-SHA-256$4096:fake-app';
 SELECT 'CREATE ROLE pgs_probe LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgs_probe') \gexec
 ALTER ROLE pgs_probe LOGIN PASSWORD 'SCRAM-SHA-256$4096:fake-probe';
+ALTER ROLE postgres PASSWORD NULL;
+SELECT 'DROP OWNED BY pgs_replication_2' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgs_replication_2') \gexec
+DROP ROLE IF EXISTS pgs_replication_2;
+SELECT 'DROP OWNED BY pgs_rewind_2' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgs_rewind_2') \gexec
+DROP ROLE IF EXISTS pgs_rewind_2;
 SELECT 'CREATE DATABASE app OWNER app' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'app') \gexec
 REVOKE ALL ON DATABASE app FROM PUBLIC;
 CREATE SCHEMA IF NOT EXISTS pgs AUTHORIZATION pgs_probe;
