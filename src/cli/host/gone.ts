@@ -15,7 +15,7 @@ export interface GoneHost extends HostNote {
 
 /** None where etcd cannot be asked: there may be none yet. */
 export async function gatherGone(inventory: Inventory): Promise<GoneHost[]> {
-  const notes = await readNotes(inventory).catch(() => ({}) as Record<string, HostNote>);
+  const notes = await readNotes(inventory).catch((): Record<string, HostNote> => ({}));
   const known = inventory.hosts.map((h) => h.name);
   const gone = Object.entries(notes).filter(([host, { state }]) => state === 'gone' && !known.includes(host));
   const hosts = gone.map(([name, { address }]) => ({ name, address, zone: name }));
