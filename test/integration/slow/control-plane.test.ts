@@ -135,7 +135,8 @@ describe("the operator's machine is lost", () => {
 
 test('an export of another fleet is refused, and one member that lost its data is no loss of etcd', async () => {
   const other = join(work, 'other');
-  await pgsOk(['init', '--dir', other, '--fleet', 'other', '--host', 'x1=10.9.9.1']);
+  const hostsOfOther = [1, 2, 3].flatMap((n) => ['--host', `x${n}=10.9.9.${n}`]);
+  await pgsOk(['init', '--dir', other, '--fleet', 'other', ...hostsOfOther]);
   const refused = await pgs(['state', 'import', newest(fleetDir), '--dir', other, '--passphrase-file', passphrase]);
   expect(refused.code).toBe(5);
   expect(refused.stderr).toMatch(/another fleet/);
