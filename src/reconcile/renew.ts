@@ -36,7 +36,11 @@ export async function renewTenant(
     const open = await openCluster(session, tenant);
     try {
       refuseStopped(open.record.phase, tenant, `renewing certificates of ${tenant}`);
-      return await applyCluster(session, open, lock, { ...options, signal });
+      const plan = await applyCluster(session, open, lock, { ...options, signal });
+      if (plan.warnings.length === 0) return plan;
+      // What could not be asked while nobody trusted anybody, such as the roles, can be asked now.
+      const rest = await applyCluster(session, open, lock, { ...options, signal });
+      return { ...rest, steps: [...plan.steps, ...rest.steps] };
     } finally {
       open.patroni.close();
     }
