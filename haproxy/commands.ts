@@ -1,7 +1,11 @@
 // What is said to a running HAProxy, as values.
 
 import type { Command } from '../src/host/command.js';
-import { adminSocket, poolersOf } from './desired.js';
+import { readTemplate } from '../src/host/template.js';
+import { accessMap, type Access } from '../src/topology/access.js';
+import { accessFile } from './desired-door.js';
+import { poolersOf } from './desired.js';
+import { adminSocket, masterSocket } from './places.js';
 
 /** The servers of a tenant's backends with their state, as CSV; other tenants' would only make it long. */
 export function showStat(tenant: string): Command {
@@ -11,5 +15,18 @@ export function showStat(tenant: string): Command {
     argv: ['socat', '-t', '5', '-', `UNIX-CONNECT:${adminSocket}`],
     stdin: `${servers.join(';')}\n`,
     timeoutMs: 5000,
+  };
+}
+
+/**
+ * Lets others in at the front door from now on, in the running process and in its file. Prints how many sessions were cut because they are
+ * not permitted any more.
+ */
+export function setAccess(tenant: string, access: Access, sessions: 'cut' | 'keep'): Command {
+  const script = readTemplate('haproxy/access.sh');
+  return {
+    argv: ['sh', '-c', script, 'sh', masterSocket, adminSocket, accessFile(tenant), tenant, sessions],
+    stdin: accessMap(access),
+    timeoutMs: 70_000,
   };
 }

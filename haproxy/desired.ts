@@ -9,19 +9,12 @@ import { asksInOneDatabase } from '../src/topology/accounts.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
 import { pooledServices, poolerPort, serviceNames, servicePort, type Cluster } from '../src/topology/cluster.js';
 import { holdLimitMs, presets, silentLeaderMs, type CheckTiming } from '../src/topology/presets.js';
+import { absentTenantDoor, desiredDoor, desiredTenantDoor, doorLoads, type DoorCertificates } from './desired-door.js';
+import { adminSocket, configDir, globalFile, masterSocket, own, runDir, tenantFile, tlsDir, user } from './places.js';
 
 export const haproxyUnit = 'pgs-haproxy.service';
 
-const user = 'pgs-haproxy';
-const own = { owner: user, group: user };
-const configDir = '/etc/pgs/haproxy/conf.d';
-const tlsDir = '/etc/pgs/haproxy/tls';
 const holdScript = '/etc/pgs/haproxy/hold.lua';
-const globalFile = `${configDir}/00-pgs.cfg`;
-/** Only root and HAProxy itself can enter it. */
-export const runDir = '/run/pgs-haproxy';
-export const adminSocket = `${runDir}/admin.sock`;
-const masterSocket = `${runDir}/master.sock`;
 /** What HAProxy knew of its servers at the last reload. */
 const stateFile = '/var/lib/pgs-haproxy/servers.state';
 const reload = '/usr/local/lib/pgs/haproxy-reload';
@@ -31,10 +24,6 @@ export const poolersOf = { primary: 'poolers', replica: 'replica-poolers' } as c
 
 /** A replica further behind than this gets no reads from `replica` and `direct-ro`, bytes. */
 export const readLagBytesMax = 16 * 1024 * 1024;
-
-export function tenantFile(tenant: string): string {
-  return `${configDir}/tenant-${tenant}.cfg`;
-}
 
 /** The HAProxy of an entry host itself, without any tenant. */
 export function desiredHaproxy({ address }: Host): Resource[] {
@@ -93,7 +82,12 @@ export function absentHaproxy(): Resource[] {
 }
 
 /** A tenant's part of an entry host: its services and the certificate that HAProxy shows to Patroni's REST. */
-export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSecrets): Resource[] {
+export function desiredRouting(
+  cluster: Cluster,
+  entry: Host,
+  secrets: TenantSecrets,
+  door: DoorCertificates,
+): Resource[] {
   const { tenant } = cluster;
   const ca = `${tlsDir}/${tenant}-ca.crt`;
   const { path: client, content } = hostPair(tenant, secrets);
@@ -109,14 +103,8 @@ export function desiredRouting(cluster: Cluster, entry: Host, secrets: TenantSec
       // One tenant's mistake must not keep the others from being reloaded: the file is tried beside the global one first.
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', globalFile, '-f', '{}'],
     },
-    {
-      kind: 'unit',
-      name: haproxyUnit,
-      state: 'running',
-      enabled: true,
-      loads: [holdScript, globalFile, tenantFile(tenant), client, ca],
-      onChange: 'reload',
-    },
+    ...desiredTenantDoor(cluster, secrets, door, 'running'),
+    unitWith([holdScript, globalFile, tenantFile(tenant), client, ca, ...doorLoads(tenant)]),
   ];
 }
 
@@ -129,12 +117,40 @@ export function hostPair(
   return { path: `${tlsDir}/${tenant}-client.pem`, content };
 }
 
+/** A tenant of which nothing is to run: its ports are gone, and the front door says that it is stopped. */
+export function stoppedRouting(
+  cluster: Cluster,
+  entry: Host,
+  secrets: TenantSecrets,
+  door: DoorCertificates,
+): Resource[] {
+  const { tenant } = cluster;
+  return [
+    ...desiredHaproxy(entry),
+    ...desiredDoor(cluster, entry, door),
+    ...desiredTenantDoor(cluster, secrets, door, 'stopped'),
+    ...absent(servicePaths(tenant)),
+    unitWith([holdScript, globalFile, ...doorLoads(tenant)]),
+  ];
+}
+
+function unitWith(loads: string[]): Resource {
+  return { kind: 'unit', name: haproxyUnit, state: 'running', enabled: true, loads, onChange: 'reload' };
+}
+
 /** What must be gone from an entry host when the tenant is destroyed, and the reload that makes HAProxy forget it. */
 export function absentRouting(tenant: string): Resource[] {
+  return absent([...servicePaths(tenant), ...absentTenantDoor(tenant)]);
+}
+
+function servicePaths(tenant: string): string[] {
   // HAProxy leaves the files of its sockets when it stops to listen on them.
   const sockets = [holdSocket(tenant, 'leader'), holdSocket(tenant, 'any')];
-  const gone = [tenantFile(tenant), `${tlsDir}/${tenant}-client.pem`, `${tlsDir}/${tenant}-ca.crt`, ...sockets];
-  return gone.map((name) => ({ kind: 'absent', what: 'path', name, destructive: false }));
+  return [tenantFile(tenant), `${tlsDir}/${tenant}-client.pem`, `${tlsDir}/${tenant}-ca.crt`, ...sockets];
+}
+
+function absent(paths: string[]): Resource[] {
+  return paths.map((name) => ({ kind: 'absent', what: 'path', name, destructive: false }));
 }
 
 function holdSocket(tenant: string, role: 'leader' | 'any'): string {

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { listUndos } from '../../chaos/arm.js';
 import { lookForNeeds } from '../../chaos/preflight-facts.js';
-import { adminSocket, tenantFile } from '../../haproxy/desired.js';
+import { adminSocket, tenantFile } from '../../haproxy/places.js';
 import { endpointUrl } from '../etcd/access.js';
 import { etcdConfigFile, etcdLogin, etcdTls } from '../etcd/desired.js';
 import { readTemplate } from '../host/template.js';

@@ -34,6 +34,7 @@ export function tenantSecretsForDaemon(secrets: TenantSecrets): TenantSecrets {
     restChecks: { ...secrets.restChecks, keyPem: withheld },
     restOperator: secrets.restOperator,
     pooler: { ...secrets.pooler, keyPem: withheld },
+    door: { ...secrets.door, keyPem: withheld },
     ...rotationForDaemon(secrets),
   };
 }
@@ -108,8 +109,8 @@ export async function giveTenant(dcs: Dcs, fleetKey: FleetKey, tenant: string): 
   const [key, stored] = await Promise.all([readDaemonKey(dcs, fleetKey), new StateStore(dcs).getTenant(tenant)]);
   if (!key || !stored?.sealedSecrets) return;
   const secrets = unsealTenantSecrets(fleetKey, tenant, stored.sealedSecrets);
-  // A cluster from before there were poolers has no certificate of theirs; here it is withheld anyway.
-  const { pooler = secrets.restChecks } = secrets;
-  const given = tenantSecretsForDaemon({ ...secrets, pooler });
+  // A cluster from before there were poolers, or a front door, has no certificate of theirs; here it is withheld anyway.
+  const { pooler = secrets.restChecks, door = secrets.restChecks } = secrets;
+  const given = tenantSecretsForDaemon({ ...secrets, pooler, door });
   await dcs.put(drillKeys.secrets(tenant), sealTenantSecrets(key, tenant, given));
 }

@@ -42,6 +42,7 @@ const judges: [item: string, judge: (facts: CheckFacts, inventory: Inventory, ho
   ['time-service', judgeTimeService],
   ['etcd-ports', judgeEtcdPorts],
   ['tenant-ports', judgeTenantPorts],
+  ['door-port', judgeDoorPort],
   ['disk', judgeDisk],
   ['memory', judgeMemory],
   ['cores', judgeCores],
@@ -158,6 +159,17 @@ function judgeTenantPorts(
     };
   }
   return fit(`${range} is free of strangers`);
+}
+
+function judgeDoorPort({ listening }: CheckFacts, { door }: Inventory, host: string): Judgement {
+  if (!listening) return portsUnknown(host);
+  const strangers = listening.filter(({ port, unit }) => port === door.port && !isOurs(unit));
+  if (strangers.length === 0) return fit(`${door.port} is free or pgs's own`);
+  return {
+    verdict: 'unfit',
+    found: `taken: ${strangers.map(describeListener).join(', ')}`,
+    hint: 'Stop what listens there, or set another port under door in pgs.yaml.',
+  };
 }
 
 function portsUnknown(host: string): Judgement {

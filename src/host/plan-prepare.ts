@@ -226,6 +226,7 @@ const plainInventory: Inventory = {
   packages: 'distribution',
   ports: { from: 20000, to: 29999 },
   etcd: { kind: 'fleet', members: [], clientPort: 2379, peerPort: 2380 },
+  door: { port: 5432 },
   notify: { webhook: null, webhookPath: null, command: null },
   drills: { backup: null },
   defaults: { postgres: null, rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'off' },

@@ -18,9 +18,30 @@ export interface Inventory {
   /** Range from which tenants' ports come, both ends included. Each tenant takes a block of ten. */
   ports: { from: number; to: number };
   etcd: FleetEtcd | ExternalEtcd;
+  door: FrontDoor;
   notify: Notify;
   drills: { backup: BackupCheck | null };
-  defaults: Pick<TenantSpec, 'rpoBytes' | 'durability' | 'watchdog'> & { rto: RtoPreset; postgres: number | null };
+  defaults: Pick<TenantSpec, 'rpoBytes' | 'durability' | 'watchdog' | 'access'> & {
+    rto: RtoPreset;
+    postgres: number | null;
+  };
+}
+
+/** Where all tenants are reached by name, on every host. */
+export interface FrontDoor {
+  port: number;
+  /** Given by the operator for the names of all tenants; without one each tenant's CA issues its own. */
+  certificate?: GivenCertificate | undefined;
+  /** The same for single tenants. */
+  tenants?: Record<string, GivenCertificate> | undefined;
+}
+
+/** Absolute paths of PEM files; the first with its chain. */
+export interface GivenCertificate {
+  certPath: string;
+  keyPath: string;
+  /** By which clients verify it; null: what their system trusts. */
+  caPath: string | null;
 }
 
 /** Who is told when a drill went wrong. */

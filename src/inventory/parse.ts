@@ -43,6 +43,11 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
   const absolute = (text: string) => resolve(directory, text.replace(/^~(?=\/|$)/, home));
   const names = Object.keys(file.hosts);
   const { external } = file.etcd;
+  const given = ({ cert, key, ca }: { cert: string; key: string; ca?: string | undefined }) => ({
+    certPath: absolute(cert),
+    keyPath: absolute(key),
+    caPath: ca === undefined ? null : absolute(ca),
+  });
   return {
     path,
     stateDir,
@@ -75,6 +80,11 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
             user: external.user,
             passwordPath: absolute(external.password_file),
           },
+    door: {
+      port: file.door.port,
+      ...(file.door.certificate ? { certificate: given(file.door.certificate) } : {}),
+      ...(file.door.tenants ? { tenants: mapValues(file.door.tenants, given) } : {}),
+    },
     notify: {
       webhook: file.notify.webhook ?? null,
       webhookPath: file.notify.webhook_file === undefined ? null : absolute(file.notify.webhook_file),
@@ -91,6 +101,11 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
       rpoBytes: file.defaults.rpo,
       durability: file.defaults.durability,
       watchdog: file.defaults.watchdog,
+      ...(file.defaults.access ? { access: { ...file.defaults.access, from: file.defaults.access.from ?? [] } } : {}),
     },
   };
+}
+
+function mapValues<A, B>(values: Record<string, A>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
 }

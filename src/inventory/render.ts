@@ -40,6 +40,12 @@ packages: ${scalar(wanted.packages ?? 'distribution')}
 # Each tenant takes a block of ten ports, the same on every host. Below 32768, where Linux's own choices begin.
 ports: { from: 20000, to: 29999 }
 
+# The front door: on every host, every tenant by its name, as <tenant>.<domain>.
+door:
+  port: 5432
+  # A certificate for *.<domain>, with its chain; without it each tenant's own CA issues one.
+  # certificate: { cert: door.crt, key: door.key }
+
 etcd:
   # Three or five of the hosts; without this line the first three.
   # members: [${exampleNames(wanted.hosts)}]
@@ -60,6 +66,8 @@ defaults:
   durability: ${scalar(defaults.durability ?? 'available')}
 ${comment(notes.watchdog ?? 'required: only a leader with an armed watchdog takes writes. automatic: one where there is a device. off: an old leader that hangs is NOT FENCED.')}
   watchdog: ${scalar(defaults.watchdog ?? 'required')}
+  # Who may come through the front door, in networks; without this line nobody, until \`pgs access enable\`.
+  # access: { enabled: true, from: [10.0.0.0/8] }
 
 # Who is told when a scheduled drill goes wrong: a URL that is POSTed to, or a command that gets JSON on its standard input.
 # notify: { webhook_file: .pgs/webhook-url, command: [/usr/local/bin/page, dba] }

@@ -19,6 +19,7 @@ export function faultsOf({ file, hostNames, broken }: Salvaged): Fault[] {
     ...addressFaults(file),
     ...(broken.has('etcd') || hostNames === null ? [] : etcdFaults(file, hostNames)),
     ...(broken.has('ports') ? [] : portFaults(file)),
+    ...(broken.has('door') ? [] : doorFaults(file)),
     ...(broken.has('defaults') ? [] : defaultFaults(file)),
     ...(broken.has('notify') ? [] : notifyFaults(file)),
   ];
@@ -118,7 +119,10 @@ function portFaults(file: InventoryFile): Fault[] {
         `a member could find its port taken`,
     });
   }
-  const taken: [string, number][] = [['ssh.port', file.ssh.port]];
+  const taken: [string, number][] = [
+    ['ssh.port', file.ssh.port],
+    ['door.port', file.door.port],
+  ];
   if (file.etcd.external === undefined) {
     taken.push(['etcd.client_port', file.etcd.client_port ?? etcdPortDefaults.client]);
     taken.push(['etcd.peer_port', file.etcd.peer_port ?? etcdPortDefaults.peer]);
@@ -129,6 +133,18 @@ function portFaults(file: InventoryFile): Fault[] {
     }
   }
   return faults;
+}
+
+function doorFaults({ door, ssh, etcd }: InventoryFile): Fault[] {
+  const own = etcd.external === undefined;
+  const taken: [string, number][] = [
+    ['ssh.port', ssh.port],
+    ...(own ? [['etcd.client_port', etcd.client_port ?? etcdPortDefaults.client] as [string, number]] : []),
+    ...(own ? [['etcd.peer_port', etcd.peer_port ?? etcdPortDefaults.peer] as [string, number]] : []),
+  ];
+  return taken
+    .filter(([, number]) => number === door.port)
+    .map(([owner]) => ({ path: ['door', 'port'], message: `${door.port} is ${owner} already` }));
 }
 
 function defaultFaults(file: InventoryFile): Fault[] {

@@ -2,6 +2,7 @@
 // `rules.ts`; positions and messages are made in `parse.ts`.
 
 import { z } from 'zod';
+import { accessSchema } from '../topology/access.js';
 import { rtoPresetNames } from '../topology/presets.js';
 import { addressFault, domainFault, fleetNameFault } from './names.js';
 
@@ -54,6 +55,9 @@ const external = z.strictObject({
   password_file: path,
 });
 
+/** `ca`: by which clients verify it, for the strings that pgs prints. */
+const certificate = z.strictObject({ cert: path, key: path, ca: path.optional() });
+
 export const inventorySchema = z.strictObject({
   fleet: named(fleetNameFault),
   domain: named(domainFault).optional(),
@@ -88,6 +92,13 @@ export const inventorySchema = z.strictObject({
       external: external.optional(),
     })
     .prefault({}),
+  door: z
+    .strictObject({
+      port: port.default(5432),
+      certificate: certificate.optional(),
+      tenants: z.record(z.string(), certificate).optional(),
+    })
+    .prefault({}),
   defaults: z
     .strictObject({
       postgres: z.int().min(13).max(40).optional(),
@@ -95,6 +106,7 @@ export const inventorySchema = z.strictObject({
       rpo: z.int().min(0).default(0),
       durability: z.enum(['available', 'strict']).default('available'),
       watchdog: z.enum(['required', 'automatic', 'off']).default('required'),
+      access: accessSchema.optional(),
     })
     .prefault({}),
   notify: z

@@ -45,8 +45,8 @@ export async function withTenantLock<T>(
 }
 
 export function planOf(open: OpenCluster, facts: ClusterFacts): Plan {
-  const { cluster, record, secrets, dcs } = open;
-  return planCluster({ cluster, phase: record.phase, secrets, dcs, facts, job: record.job });
+  const { cluster, record, secrets, dcs, door } = open;
+  return planCluster({ cluster, phase: record.phase, secrets, dcs, door, facts, job: record.job });
 }
 
 export interface Planned {

@@ -1,5 +1,6 @@
 // One tenant's cluster at the edge: its record and secrets from the DCS, and everything that is found of it.
 
+import { desiredDoor, type DoorCertificates } from '../../haproxy/desired-door.js';
 import { absentRouting, desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
 import { tenantAccessFacts, readTenantKeys } from '../etcd/tenants.js';
@@ -24,6 +25,7 @@ import {
 import type { TenantLock } from '../state/lock.js';
 import { layOutCluster, type Cluster } from '../topology/cluster.js';
 import type { TenantRecord } from '../topology/tenant.js';
+import { readGivenCertificate } from './given-certificate.js';
 import { absentMember, desiredMember } from './member.js';
 import type { ClusterFacts } from './plan-cluster.js';
 import type { Session } from './session.js';
@@ -35,6 +37,7 @@ export interface OpenCluster {
   /** Secrets were completed or certificates renewed, and are not stored yet. */
   secretsChanged: boolean;
   dcs: DcsEndpoints;
+  door: DoorCertificates;
   patroni: PatroniClient;
 }
 
@@ -70,14 +73,15 @@ export async function assembleCluster(
     secrets,
     secretsChanged: session.rights === 'operator' && secrets !== known,
     dcs: await dcsEndpoints(session),
+    door: { nobody: fleetSecrets.door ?? secrets.door, given: await readGivenCertificate(cluster) },
     patroni: session.patroni(cluster, secrets),
   };
 }
 
 /** A daemon completes nothing: it has what it was given. */
 function givenSecrets(tenant: string, known: StoredTenantSecrets | null): TenantSecrets {
-  const { pooler } = known ?? {};
-  if (known && pooler) return { ...known, pooler };
+  const { pooler, door = pooler } = known ?? {};
+  if (known && pooler && door) return { ...known, pooler, door };
   throw new PgsError('configuration', {
     doing: `opening the secrets of ${tenant}`,
     found: 'the daemon was given none of this tenant',
@@ -187,13 +191,14 @@ function mayHoldSomething({ leaving, allocation }: Cluster, host: string): boole
 
 async function gatherHosts(
   session: Session,
-  { cluster, secrets, dcs }: OpenCluster,
+  { cluster, secrets, dcs, door }: OpenCluster,
 ): Promise<Record<string, HostFacts>> {
   const entries = cluster.entries.map(async (entry) => {
     const member = cluster.members.find((m) => m.host.name === entry.name);
     const resources: Resource[] = [
       ...desiredHaproxy(entry),
-      ...desiredRouting(cluster, entry, secrets),
+      ...desiredDoor(cluster, entry, door),
+      ...desiredRouting(cluster, entry, secrets, door),
       ...absentRouting(cluster.tenant),
       ...(member ? desiredMember(cluster, member, secrets, dcs) : []),
       ...(member || mayHoldSomething(cluster, entry.name) ? absentMember(cluster, true) : []),

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import equal from 'fast-deep-equal';
+import { setAccess } from '../../haproxy/commands.js';
 import { PgsError } from '../errors.js';
 import {
   ensureTenantLogins,
@@ -11,6 +12,7 @@ import {
   removeTenantKeys,
 } from '../etcd/tenants.js';
 import { applyResources, performUnit } from '../host/apply-resources.js';
+import { runChecked } from '../host/command.js';
 import { gatherHostFacts } from '../host/gather.js';
 import {
   findLeader,
@@ -92,6 +94,12 @@ async function perform(
     case 'reinit':
       await requestReinit(open.patroni, cluster, memberOf(open, action.member));
       return;
+    case 'access': {
+      const command = setAccess(action.tenant, action.access, action.sessions);
+      const hint = `Mend that, then run the same command again; if the front door does not know it yet, \`pgs apply ${tenant}\`.`;
+      await runChecked(session.hosts.get(step.host!), step.title, command, hint);
+      return;
+    }
     case 'end-sessions': {
       const host = session.hosts.get(await leaderHost(open, timeoutMs / 2));
       await runSuperuserSql(host, cluster, step.title, endClientSessions, timeoutMs);

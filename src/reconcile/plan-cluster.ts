@@ -2,6 +2,7 @@
 // match give an empty one.
 
 import equal from 'fast-deep-equal';
+import { desiredDoor, type DoorCertificates } from '../../haproxy/desired-door.js';
 import { desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
 import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
@@ -50,6 +51,7 @@ export interface PlanInput {
   phase: TenantPhase;
   secrets: TenantSecrets;
   dcs: DcsEndpoints;
+  door: DoorCertificates;
   facts: ClusterFacts;
   /** What an operator asked for once, and is not done. */
   job?: Job | undefined;
@@ -171,12 +173,16 @@ function dcsAccessStep(tenant: string): Step {
   };
 }
 
-function routingSteps({ cluster, secrets, facts }: PlanInput, needs: string[]): Step[] {
+function routingSteps({ cluster, secrets, door, facts }: PlanInput, needs: string[]): Step[] {
   const subject = `${cluster.tenant}-routing`;
   const steps = cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
-    const resources = [...desiredHaproxy(entry), ...desiredRouting(cluster, entry, secrets)];
+    const resources = [
+      ...desiredHaproxy(entry),
+      ...desiredDoor(cluster, entry, door),
+      ...desiredRouting(cluster, entry, secrets, door),
+    ];
     return planResources({ host: entry.name, subject, resources, facts: found, needs });
   });
   // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.

@@ -15,7 +15,7 @@ function hostsToClear({ members, leaving, entries, allocation }: Cluster, purgeD
   return [...new Set([...members.map((m) => m.host), ...leaving.map((m) => m.host), ...kept])];
 }
 
-export interface DestroyInput extends Omit<PlanInput, 'secrets' | 'dcs' | 'phase'> {
+export interface DestroyInput extends Omit<PlanInput, 'secrets' | 'dcs' | 'door' | 'phase'> {
   purgeData: boolean;
 }
 

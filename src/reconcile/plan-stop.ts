@@ -1,7 +1,7 @@
 // A tenant of which nothing is to run: clients are turned away first, then the poolers stop, then the replicas, and the leader last, so that
 // no member takes over and the one that has everything leads again. Files, data and the spec stay, and nothing comes up with a boot. Pure.
 
-import { absentRouting, haproxyUnit } from '../../haproxy/desired.js';
+import { absentRouting, haproxyUnit, stoppedRouting } from '../../haproxy/desired.js';
 import type { HostFacts } from '../host/facts.js';
 import { planResources } from '../host/plan-resources.js';
 import type { Resource } from '../host/resource.js';
@@ -15,7 +15,14 @@ import { blankStep, type Condition, type Step } from './step.js';
 export function stopSteps(input: PlanInput): Step[] {
   const { cluster, facts } = input;
   const { tenant } = cluster;
-  const unrouted = cluster.entries.flatMap((entry) => unrouteSteps(cluster, entry.name, facts.hosts[entry.name]!));
+  const unrouted = cluster.entries.flatMap((entry) =>
+    planResources({
+      host: entry.name,
+      subject: `${tenant}-routing`,
+      resources: stoppedRouting(cluster, entry, input.secrets, input.door),
+      facts: facts.hosts[entry.name]!,
+    }),
+  );
   const leader = findLeader(facts.patroni)?.name;
   const ended = leader !== undefined ? [endSessionsStep(tenant, idsOf(unrouted))] : [];
   const members = cluster.members.map(({ name, host }) => ({ name, steps: quietSteps(input, host.name) }));

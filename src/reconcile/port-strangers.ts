@@ -39,12 +39,11 @@ export function portStrangers(cluster: Cluster, facts: ClusterFacts): PgsError[]
   });
 }
 
-function ownPorts({ tenant, ports, members }: Cluster, host: string): OwnPort[] {
-  const services = serviceNames.map((name): OwnPort => ({
-    port: servicePort(ports, name),
-    what: `service ${name} of ${tenant}`,
-    processes: /^haproxy$/,
-  }));
+function ownPorts({ tenant, ports, members, door }: Cluster, host: string): OwnPort[] {
+  const services: OwnPort[] = [
+    ...serviceNames.map((name) => ({ port: servicePort(ports, name), what: `service ${name} of ${tenant}` })),
+    { port: door.port, what: 'the front door' },
+  ].map((own) => ({ ...own, processes: /^haproxy$/ }));
   const member = members.find((m) => m.host.name === host);
   if (!member) return services;
   return [
@@ -62,8 +61,9 @@ function collides(address: string, own: string): boolean {
   return address === own || ['*', '0.0.0.0', '::', '[::]'].includes(address);
 }
 
-function isStranger(l: ListeningPort, processes: RegExp, { tenant }: Cluster, host: ReachableHost): boolean {
+function isStranger(l: ListeningPort, processes: RegExp, { tenant, door }: Cluster, host: ReachableHost): boolean {
   if (l.process !== null) return !processes.test(l.process);
-  // Without a name it can only be told where nothing of ours runs.
+  // Without a name it can only be told where nothing of ours runs; the front door may be there for other tenants.
+  if (l.port === door.port) return false;
   return host.units[patroniUnit(tenant)]?.active === 'inactive';
 }

@@ -1,7 +1,7 @@
 // The RTO model on a real cluster: reads what Patroni, etcd and HAProxy have in force, and what roles and databases override.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tenantFile } from '../../haproxy/desired.js';
+import { tenantFile } from '../../haproxy/places.js';
 import { PgsError } from '../errors.js';
 import { etcdConfigFile } from '../etcd/desired.js';
 import { readTenantKeys } from '../etcd/tenants.js';

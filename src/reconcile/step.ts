@@ -3,6 +3,7 @@
 
 import type { PgsError } from '../errors.js';
 import type { Resource } from '../host/resource.js';
+import type { Access } from '../topology/access.js';
 import type { Allocation } from '../topology/tenant.js';
 
 export interface Step {
@@ -63,6 +64,8 @@ export type Action =
   | { kind: 'restart-postgres'; tenant: string; member: string; how: 'as replica' | 'in place' }
   /** The replica's data is thrown away and copied anew. */
   | { kind: 'reinit'; tenant: string; member: string }
+  /** Who may come through the front door of the host, and what becomes of the sessions of others. */
+  | { kind: 'access'; tenant: string; access: Access; sessions: 'cut' | 'keep' }
   /** Of clients, on the leader. */
   | { kind: 'end-sessions'; tenant: string }
   /** What an operator asked for once is done, and forgotten. */

@@ -19,7 +19,7 @@ export interface FleetSupply {
 const drained = 'it is being drained';
 
 /** Items of `pgs host check` that say nothing about whether a member can live there. */
-const notForPlacement = ['tenant-ports', 'etcd-ports', 'watchdog'];
+const notForPlacement = ['tenant-ports', 'door-port', 'etcd-ports', 'watchdog'];
 
 export async function gatherSupply(session: Session): Promise<FleetSupply> {
   const notes = await readHostNotes(await session.dcs());

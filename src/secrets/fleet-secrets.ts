@@ -7,10 +7,11 @@ import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import type { Host, Inventory } from '../inventory/inventory.js';
 import { ensurePrivateDirectory, readFileIfPresent, withFileLock, writeFileAtomically } from '../operator-files.js';
-import type { CertificateRequest } from '../pki/authority.js';
+import type { CertificateRequest, Issued } from '../pki/authority.js';
+import { daysLeft } from '../pki/certificate.js';
 import type { FleetKey } from './fleet-key.js';
 import { generatePassword } from './password.js';
-import { keepOrIssue } from './renewal.js';
+import { keepOrIssue, renewalDays } from './renewal.js';
 import { rotationPhases } from './rotation.js';
 import { seal, unseal } from './seal.js';
 import { authorityShape, credentialShape, decodeSecrets, encodeSecrets, issuedShape, secretText } from './shape.js';
@@ -27,6 +28,8 @@ const fleetSecretsShape = z.strictObject({
   hosts: z.record(z.string(), z.strictObject({ etcdServer: issuedShape, etcdPeer: issuedShape })),
   /** No CN. */
   operatorEtcdClient: issuedShape,
+  /** What the front door shows to who names no tenant: proves nothing, so its CA is not kept. A daemon has none. */
+  door: issuedShape.optional(),
   /** A login of its own, where these are the secrets of a daemon; otherwise it is root's. */
   etcdLogin: credentialShape.optional(),
   /** The CAs of etcd are being replaced (fleet-rollover.ts): the next ones while it is prepared, those of before afterwards. */
@@ -165,11 +168,23 @@ export async function completeFleetSecrets(
     if (etcdServer !== old?.etcdServer || etcdPeer !== old.etcdPeer) hosts[host.name] = { etcdServer, etcdPeer };
   }
   const operatorEtcdClient = await keepOrIssue(base.operatorEtcdClient, base.etcdClientCa, operatorRequest, now);
+  const door = await keepDoor(base.door, fleet.fleet, now);
   const isSame =
     existing !== null &&
+    door === existing.door &&
     operatorEtcdClient === existing.operatorEtcdClient &&
     fleet.hosts.every((host) => hosts[host.name] === existing.hosts[host.name]);
-  return isSame ? existing : { ...base, hosts, operatorEtcdClient };
+  return isSame ? existing : { ...base, hosts, operatorEtcdClient, door };
+}
+
+async function keepDoor(existing: Issued | undefined, fleet: string, now: Date): Promise<Issued> {
+  if (existing && daysLeft(existing.certPem, now) >= renewalDays) return existing;
+  const { createAuthority, issueCertificate } = await import('../pki/authority.js');
+  const authority = await createAuthority(`${fleet} front door`, undefined, now);
+  // Who verifies names reads in the error what is wrong.
+  const dnsNames = ['unknown-name.invalid'];
+  const subject = { organization: 'pgs', unit: 'front door', commonName: null };
+  return issueCertificate(authority, { subject, dnsNames, ipAddresses: [], usages: ['server'] }, now);
 }
 
 async function newFleetSecrets(fleet: string, now: Date): Promise<FleetSecrets> {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Host, Inventory } from '../inventory/inventory.js';
 import type { CertificateRequest } from '../pki/authority.js';
 import { poolerRole } from '../topology/accounts.js';
+import { serviceHost, serviceNames } from '../topology/cluster.js';
 import type { FleetKey } from './fleet-key.js';
 import type { FleetSecrets } from './fleet-secrets.js';
 import { generatePassword, scramVerifier } from './password.js';
@@ -44,6 +45,8 @@ const tenantSecretsShape = z.strictObject({
   restOperator: issuedShape,
   /** The poolers as clients of PostgreSQL; the CN is `poolerName`. */
   pooler: issuedShape,
+  /** Shown at the front door of every host, where TLS ends there. */
+  door: issuedShape,
   /** Absent: the name of their role. */
   poolerName: z.string().optional(),
   /** Verifiers of roles that a rotation made; those that came with the cluster are Patroni's own. */
@@ -52,8 +55,8 @@ const tenantSecretsShape = z.strictObject({
   /** Absent: nothing is being replaced. */
   rotation: rotationShape.optional(),
 });
-/** What was stored before there were poolers lacks theirs; `ensureTenantSecrets` completes it. */
-const storedShape = tenantSecretsShape.partial({ pooler: true });
+/** What was stored before there were poolers, or a front door, lacks theirs; `ensureTenantSecrets` completes it. */
+const storedShape = tenantSecretsShape.partial({ pooler: true, door: true });
 
 export type TenantSecrets = z.output<typeof tenantSecretsShape>;
 export type StoredTenantSecrets = z.output<typeof storedShape>;
@@ -86,13 +89,12 @@ export async function ensureTenantSecrets(
     restChecks: await keepOrIssue(base.restChecks, base.restCa, clientRequest(tenant, 'haproxy'), now),
     restOperator: await keepOrIssue(base.restOperator, base.restCa, clientRequest(tenant, 'operator'), now),
     pooler: await keepOrIssue(base.pooler, base.sqlCa, clientRequest(tenant, base.poolerName ?? poolerRole), now),
+    door: await keepOrIssue(base.door, base.sqlCa, doorRequest(tenant, inventory), now),
   };
   // Compared first, so that an unchanged map of certificates stays the same object as well.
   const kept = isSame(base.certificates, certificates) ? base.certificates : certificates;
   const complete: TenantSecrets = { ...base, ...clients, certificates: kept };
-  return existing?.pooler !== undefined && isSame<StoredTenantSecrets>(existing, complete)
-    ? (existing as TenantSecrets)
-    : complete;
+  return existing && isSame<StoredTenantSecrets>(existing, complete) ? (existing as TenantSecrets) : complete;
 }
 
 /** The secrets with the members' REST certificates made anew: that a member shows its new one tells that it has read everything again. */
@@ -128,6 +130,7 @@ export async function reissueAll(
     restChecks: await client(secrets.restCa, 'haproxy'),
     restOperator: await client(secrets.restCa, 'operator'),
     pooler: await client(secrets.sqlCa, secrets.poolerName ?? poolerRole),
+    door: await keepOrIssue(undefined, secrets.sqlCa, doorRequest(tenant, inventory), now),
   };
   return ensureTenantSecrets(tenant, memberHosts, inventory, fleetSecrets, anew, now);
 }
@@ -145,7 +148,8 @@ function contextOf(tenant: string): string {
   return `tenants/${tenant}`;
 }
 
-async function newTenantSecrets(tenant: string, now: Date): Promise<TenantSecrets> {
+/** `ensureTenantSecrets` adds what depends on the hosts. */
+async function newTenantSecrets(tenant: string, now: Date): Promise<StoredTenantSecrets> {
   const { createAuthority, issueCertificate } = await import('../pki/authority.js');
   const restCa = await createAuthority(`${tenant} rest`, undefined, now);
   const login = (user: string) => ({ user, password: generatePassword() });
@@ -182,11 +186,20 @@ function restRequest(tenant: string, host: Host): CertificateRequest {
 
 /** Any host of the fleet is an entry to any tenant, so the names of all of them are in the certificate of each member. */
 function sqlRequest(tenant: string, { domain, hosts }: Pick<Inventory, 'domain' | 'hosts'>): CertificateRequest {
-  const services = ['', '-ro', '-direct', '-direct-ro'].map((service) => `${tenant}${service}.${domain}`);
+  const request = doorRequest(tenant, { domain });
+  return {
+    ...request,
+    dnsNames: [...request.dnsNames, ...hosts.map((host) => host.name), 'localhost'],
+    ipAddresses: hosts.map((host) => host.address),
+  };
+}
+
+/** At the front door a tenant is reached by its names only. */
+function doorRequest(tenant: string, { domain }: Pick<Inventory, 'domain'>): CertificateRequest {
   return {
     subject: { organization: 'pgs', unit: tenant, commonName: null },
-    dnsNames: [...services, ...hosts.map((host) => host.name), 'localhost'],
-    ipAddresses: hosts.map((host) => host.address),
+    dnsNames: serviceNames.map((service) => serviceHost(tenant, service, domain)),
+    ipAddresses: [],
     usages: ['server'],
   };
 }

@@ -1,7 +1,7 @@
 // A tenant's cluster laid out on the fleet: members with their hosts and addresses, ports and paths. Pure; every component
 // derives what it wants from this one picture.
 
-import type { Host, Inventory } from '../inventory/inventory.js';
+import type { FrontDoor, GivenCertificate, Host, Inventory } from '../inventory/inventory.js';
 import { PgsError } from '../errors.js';
 import type { Allocation, LeavingMember, TenantRecord, TenantSpec } from './tenant.js';
 
@@ -18,6 +18,9 @@ export interface Cluster {
   paths: TenantPaths;
   /** OS user and group of the tenant's processes. */
   osUser: string;
+  /** Of the fleet; the tenant's names at the front door are in it. */
+  domain: string;
+  door: FrontDoor;
 }
 
 export interface PlacedMember {
@@ -85,6 +88,17 @@ export function servicePort(ports: TenantPorts, service: ServiceName): number {
   return service === 'direct-ro' ? ports.directReplica : ports[service];
 }
 
+/** The certificate that the operator gave for the tenant's names; null: its own CA issues one. */
+export function givenCertificate({ tenant, door }: Pick<Cluster, 'tenant' | 'door'>): GivenCertificate | null {
+  return door.tenants?.[tenant] ?? door.certificate ?? null;
+}
+
+/** The name of a service at the front door. */
+export function serviceHost(tenant: string, service: ServiceName, domain: string): string {
+  const suffix = { primary: '', replica: '-ro', direct: '-direct', 'direct-ro': '-direct-ro' }[service];
+  return `${tenant}${suffix}.${domain}`;
+}
+
 export function pathsOf(tenant: string): TenantPaths {
   const config = `/etc/pgs/tenants/${tenant}`;
   return {
@@ -148,5 +162,7 @@ export function layOutCluster(record: TenantRecord, inventory: Inventory): Clust
     ports: portsOf(record.allocation.slot, inventory.ports),
     paths: pathsOf(tenant),
     osUser: osUserOf(tenant),
+    domain: inventory.domain,
+    door: inventory.door,
   };
 }

@@ -1,8 +1,10 @@
 // A tenant's spec from what people type: options of `cluster create` and YAML files of `apply -f`. Validated once, here.
 
+import equal from 'fast-deep-equal';
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
+import { accessSchema, closedAccess, type Access } from './access.js';
 import { rtoPresetNames } from './presets.js';
 import { poolModes, type TenantSpec } from './tenant.js';
 import { refuseSettings } from './settings.js';
@@ -13,7 +15,7 @@ export const replicasMax = 15;
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
 /** The YAML form. Every field but the name has a default from pgs.yaml. */
-const fileSchema = z.strictObject({
+export const specSchema = z.strictObject({
   tenant: z.string(),
   replicas: z.number().int().min(0).max(replicasMax).optional(),
   postgres: z.number().int().optional(),
@@ -23,10 +25,11 @@ const fileSchema = z.strictObject({
   watchdog: z.enum(['required', 'automatic', 'off']).optional(),
   pool: z.enum(poolModes).optional(),
   production: z.boolean().optional(),
+  access: accessSchema.optional(),
   settings: z.record(z.string(), scalar).optional(),
 });
 
-export type SpecFile = z.infer<typeof fileSchema>;
+export type SpecFile = z.infer<typeof specSchema>;
 
 export interface SpecDefaults {
   /** Of the tenant, where it is there; default 2. */
@@ -39,6 +42,8 @@ export interface SpecDefaults {
   pool?: TenantSpec['pool'];
   /** Default no. */
   production?: TenantSpec['production'];
+  /** Default closed. */
+  access?: TenantSpec['access'];
   postgres: number;
 }
 
@@ -47,7 +52,7 @@ export interface SpecDefaults {
  * @throws PgsError `usage` or `configuration`, naming every wrong field
  */
 export function completeSpec(given: unknown, defaults: SpecDefaults, source: string): TenantSpec {
-  const parsed = fileSchema.safeParse(given);
+  const parsed = specSchema.safeParse(given);
   if (!parsed.success) {
     throw new PgsError('configuration', { doing: `reading ${source}`, found: z.prettifyError(parsed.error) });
   }
@@ -62,6 +67,7 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
     watchdog: file.watchdog ?? defaults.watchdog,
     pool: file.pool ?? defaults.pool ?? 'transaction',
     ...((file.production ?? defaults.production) ? { production: true } : {}),
+    ...accessOf(file.access, defaults.access),
     settings: file.settings ?? {},
   };
   if (spec.replicas === 0 && defaults.replicas !== 0) {
@@ -73,6 +79,12 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
   }
   refuseContradictions(spec, source);
   return spec;
+}
+
+/** A list that is not given is kept. What is closed to everybody is not written down: so it was before there was a front door. */
+function accessOf(given: SpecFile['access'], before: Access = closedAccess): Pick<TenantSpec, 'access'> {
+  const access = { ...before, ...given, from: given?.from ?? before.from };
+  return equal(access, closedAccess) ? {} : { access };
 }
 
 function refuseContradictions(spec: TenantSpec, source: string): void {
@@ -98,6 +110,7 @@ export function specToFile(spec: TenantSpec): SpecFile {
     watchdog: spec.watchdog,
     pool: spec.pool,
     ...(spec.production ? { production: true } : {}),
+    access: spec.access ?? closedAccess,
     settings: spec.settings,
   };
 }

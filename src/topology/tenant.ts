@@ -1,5 +1,6 @@
 // The nouns of a tenant: what was asked for (spec), what was allocated to it, and the record that keeps both.
 
+import type { Access } from './access.js';
 import type { RtoPreset } from './presets.js';
 
 export const poolModes = ['transaction', 'session', 'off'] as const;
@@ -22,6 +23,8 @@ export interface TenantSpec {
   pool: PoolMode;
   /** Drills take `safe` scenarios only, and disruptive ones after consent. Absent: no. */
   production?: boolean | undefined;
+  /** Who may come through the front door. Absent: nobody. */
+  access?: Access | undefined;
   /** PostgreSQL parameters that override pgs's own. */
   settings: Record<string, string | number | boolean>;
 }

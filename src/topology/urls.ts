@@ -1,13 +1,25 @@
 // Connection strings of a cluster's services. A string lists every entry host, since each answers for every service; the password
 // is in a file that the string names, so that a pasted command shows it to nobody.
 
+import type { GivenCertificate } from '../inventory/inventory.js';
 import { asksInOneDatabase } from './accounts.js';
-import { pooledServices, serviceNames, servicePort, type Cluster, type ServiceName } from './cluster.js';
+import {
+  givenCertificate,
+  pooledServices,
+  serviceHost,
+  serviceNames,
+  servicePort,
+  type Cluster,
+  type ServiceName,
+} from './cluster.js';
 
 export interface ClientFiles {
   caPath: string;
   passwordPath: string;
 }
+
+/** By which way a client comes: the tenant's own ports, at the hosts' addresses, or its names at the front door. */
+export type Way = 'ports' | 'door';
 
 export interface Account {
   user: string;
@@ -18,7 +30,13 @@ export interface Account {
  * A libpq URI (psql, pgbench, psycopg, ...). The direct services say which kind of server they want, which costs a round trip and
  * protects against an entry whose view is old; the others must not: a pooler would answer from its memory.
  */
-export function libpqUrl(cluster: Cluster, service: ServiceName, account: Account, files: ClientFiles): string {
+export function libpqUrl(
+  cluster: Cluster,
+  service: ServiceName,
+  account: Account,
+  files: ClientFiles,
+  way: Way = 'ports',
+): string {
   const attributes: Partial<Record<ServiceName, string>> = { direct: 'read-write', 'direct-ro': 'prefer-standby' };
   const parameters = {
     sslmode: 'verify-full',
@@ -26,23 +44,41 @@ export function libpqUrl(cluster: Cluster, service: ServiceName, account: Accoun
     passfile: files.passwordPath,
     connect_timeout: '5',
     ...(attributes[service] ? { target_session_attrs: attributes[service] } : {}),
+    ...(way === 'door' ? doorParameters(cluster, service) : {}),
   };
-  const place = `${hostList(cluster, service)}/${encodeURIComponent(account.database)}`;
+  const place = `${hostList(cluster, service, way)}/${encodeURIComponent(account.database)}`;
   return `postgresql://${encodeURIComponent(account.user)}@${place}?${query(parameters)}`;
 }
 
 /**
- * A URL for pgJDBC. The application gives the password (property `password`): pgJDBC looks a list of hosts up in a password file as if
+ * The name is verified, and the addresses need no DNS. Who has a session of its own is sure to speak TLS with PostgreSQL itself, unless the
+ * operator gave a certificate, with which TLS ends at the entry.
+ */
+function doorParameters(cluster: Cluster, service: ServiceName): Record<string, string> {
+  const hostaddr = cluster.entries.map(({ address }) => address).join(',');
+  const given = givenCertificate(cluster);
+  if (given !== null) return { hostaddr, sslrootcert: given.caPath ?? 'system' };
+  return { hostaddr, ...(poolingOf(cluster, service) === null ? { channel_binding: 'require' } : {}) };
+}
+
+/**
+ * A URL for pgJDBC. By the front door it needs a name that DNS knows. The application gives the password (property `password`): pgJDBC looks a list of hosts up in a password file as if
  * it were one host, and finds nothing.
  * Where pooled sessions share server connections and PgBouncer is older than 1.21, statements must not be prepared on the server.
  */
-export function jdbcUrl(cluster: Cluster, service: ServiceName, account: Account, files: ClientFiles): string {
+export function jdbcUrl(
+  cluster: Cluster,
+  service: ServiceName,
+  account: Account,
+  files: ClientFiles,
+  way: Way = 'ports',
+): string {
   const types: Partial<Record<ServiceName, string>> = { direct: 'primary', 'direct-ro': 'preferSecondary' };
   const unprepared = poolingOf(cluster, service) === 'transaction' && !asksInOneDatabase(cluster.spec.postgres);
   const parameters = {
     user: account.user,
     sslmode: 'verify-full',
-    sslrootcert: files.caPath,
+    ...jdbcTrust(way === 'door' ? givenCertificate(cluster) : null, files),
     connectTimeout: '5',
     tcpKeepAlive: 'true',
     ...(types[service] ? { targetServerType: types[service] } : {}),
@@ -50,15 +86,28 @@ export function jdbcUrl(cluster: Cluster, service: ServiceName, account: Account
     ...(types[service] ? { hostRecheckSeconds: '0' } : {}),
     ...(unprepared ? { prepareThreshold: '0' } : {}),
   };
-  return `jdbc:postgresql://${hostList(cluster, service)}/${encodeURIComponent(account.database)}?${query(parameters)}`;
+  const { domain, tenant, door } = cluster;
+  // pgJDBC tries every address of a name by itself.
+  const hosts =
+    way === 'door' ? `${serviceHost(tenant, service, domain)}:${door.port}` : hostList(cluster, service, way);
+  return `jdbc:postgresql://${hosts}/${encodeURIComponent(account.database)}?${query(parameters)}`;
+}
+
+/** By which CAs pgJDBC verifies; what a system trusts is a class to it. */
+function jdbcTrust(given: GivenCertificate | null, files: ClientFiles): Record<string, string> {
+  if (given === null) return { sslrootcert: files.caPath };
+  if (given.caPath !== null) return { sslrootcert: given.caPath };
+  return { sslfactory: 'org.postgresql.ssl.DefaultJavaSSLFactory' };
 }
 
 /** What `rotateHosts` of `templates/client/node-postgres.mjs` is called with. */
-export function nodeConfig(cluster: Cluster, service: ServiceName, account: Account) {
-  return {
-    hosts: cluster.entries.map(({ address }) => address),
-    config: { port: servicePort(cluster.ports, service), ...account },
-  };
+export function nodeConfig(cluster: Cluster, service: ServiceName, account: Account, way: Way = 'ports') {
+  const { domain, tenant, door, ports } = cluster;
+  const place =
+    way === 'door'
+      ? { port: door.port, ssl: { servername: serviceHost(tenant, service, domain) } }
+      : { port: servicePort(ports, service) };
+  return { hosts: cluster.entries.map(({ address }) => address), config: { ...place, ...account } };
 }
 
 export type Pooling = 'transaction' | 'session' | null;
@@ -79,7 +128,8 @@ export function describePooling(pooling: Pooling): string {
   );
 }
 
-function hostList({ entries, ports }: Cluster, service: ServiceName): string {
+function hostList({ tenant, domain, door, entries, ports }: Cluster, service: ServiceName, way: Way): string {
+  if (way === 'door') return entries.map(() => `${serviceHost(tenant, service, domain)}:${door.port}`).join(',');
   const port = servicePort(ports, service);
   return entries.map(({ address }) => `${address.includes(':') ? `[${address}]` : address}:${port}`).join(',');
 }
@@ -91,15 +141,15 @@ function query(parameters: Record<string, string>): string {
     .join('&');
 }
 
-/** Lines of a libpq password file for every entry and service of the cluster. */
+/** Lines of a libpq password file for every entry and service of the cluster, and for its names at the front door. */
 export function passwordFile(cluster: Cluster, account: Account, password: string): string {
   const escape = (field: string) => field.replace(/[\\:]/g, '\\$&');
-  const lines = cluster.entries.flatMap(({ address }) =>
-    serviceNames.map((service) =>
-      [address, String(servicePort(cluster.ports, service)), '*', account.user, password]
-        .map((f) => (f === '*' ? f : escape(f)))
-        .join(':'),
-    ),
-  );
+  const line = (host: string, port: number) =>
+    [escape(host), String(port), '*', escape(account.user), escape(password)].join(':');
+  const { tenant, domain, door, ports } = cluster;
+  const lines = [
+    ...cluster.entries.flatMap(({ address }) => serviceNames.map((name) => line(address, servicePort(ports, name)))),
+    ...serviceNames.map((name) => line(serviceHost(tenant, name, domain), door.port)),
+  ];
   return `${lines.join('\n')}\n`;
 }

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { patroniWatchdog } from '../../watchdog/desired.js';
+import { desiredDoor, renderTenantDoor } from '../../haproxy/desired-door.js';
 import { desiredHaproxy, desiredRouting, renderRouting } from '../../haproxy/desired.js';
 import type { Resource } from '../../src/host/resource.js';
 import { desiredDcsSettings, desiredPatroni } from '../../src/patroni/desired.js';
@@ -12,7 +13,7 @@ import { desiredPgbouncer, renderPgbouncerConfig } from '../../src/pgbouncer/des
 import { desiredMember } from '../../src/reconcile/member.js';
 import { desiredSql } from '../../src/postgres/desired.js';
 import { reveal } from '../../src/secrets/secret.js';
-import { clusterOf, fakeSecrets, inventory, recordOf } from '../fixtures/fleet.js';
+import { clusterOf, door, fakeSecrets, inventory, recordOf } from '../fixtures/fleet.js';
 
 const directory = new URL('expected/', import.meta.url).pathname;
 
@@ -58,7 +59,8 @@ const patroni = desiredPatroni(
 const poolers = desiredPgbouncer(cluster, cluster.members[0]!, fakeSecrets());
 const routing = [
   ...desiredHaproxy(cluster.entries[0]!),
-  ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets()),
+  ...desiredDoor(cluster, cluster.entries[0]!, door),
+  ...desiredRouting(cluster, cluster.entries[0]!, fakeSecrets(), door),
 ];
 
 const fencedOn = (fencing: 'shared' | 'device') => {
@@ -94,6 +96,14 @@ describe('what is rendered for a tenant is what the golden copies say', () => {
     const tls = { client: '/tls/client.pem', ca: '/tls/ca.crt' };
     expectGolden('tenant-unpooled.cfg', renderRouting(unpooled, unpooled.entries[3]!, tls));
   });
+  test('the front door', () => expectGolden('01-door.cfg', contentOf(routing, '01-door.cfg')));
+  test('the tenant at the front door', () => expectGolden('door-acme.cfg', contentOf(routing, 'door-acme.cfg')));
+  test('a tenant without poolers at the front door', () =>
+    expectGolden('door-unpooled.cfg', renderTenantDoor(clusterOf(recordOf('acme', { pool: 'off' })), 'running')));
+  test('a tenant whose PostgreSQL has no direct TLS at the front door', () =>
+    expectGolden('door-15.cfg', renderTenantDoor(clusterOf(recordOf('acme', { postgres: 15 })), 'running')));
+  test('a stopped tenant at the front door', () =>
+    expectGolden('door-stopped.cfg', renderTenantDoor(cluster, 'stopped')));
   test('the first SQL', () => expectGolden('first.sql', desiredSql(fakeSecrets(), 17).reveal()));
   test.each(['shared', 'device'] as const)('a fenced member (%s)', (fencing) => {
     const resources = fencedOn(fencing);

@@ -197,19 +197,31 @@ describe('numbers and choices', () => {
   });
 });
 
+const overlapping = `tenant: ${tenant}\naccess:\n  enabled: true\n  from: [10.0.0.0/8, 10.1.0.0/16]\n`;
+
 describe('spec files', () => {
   test.each([
     ['a hostile name', `tenant: "x;${touch}"\n`, /cannot be the name of a tenant/],
-    ['no name', 'replicas: 2\n', /which `tenant` it is for/],
-    ['a list', '- tenant: x\n', /which `tenant` it is for/],
-    ['nothing', '', /which `tenant` it is for/],
-    ['unknown keys', `tenant: ${tenant}\nreplica: 2\nrot: fast\n`, /"replica", "rot"/],
+    ['no name', 'replicas: 2\n', /yaml:1:1: tenant: is missing/],
+    ['a list', '- tenant: x\n', /must be a mapping of keys to values, not a list/],
+    ['nothing', '', /the file is empty/],
+    [
+      'unknown keys',
+      `tenant: ${tenant}\nreplica: 2\nrot: fast\n`,
+      /2:1: replica: unknown key.*\n.*3:1: rot: unknown key/,
+    ],
     ['a wrong type', `tenant: ${tenant}\nreplicas: many\n`, /replicas/],
     ['a nested setting', `tenant: ${tenant}\nsettings: { work_mem: { a: 1 } }\n`, /work_mem/],
-    ['a key twice', `tenant: ${tenant}\nrto: fast\nrto: norm\n`, /unique/],
+    ['a key twice', `tenant: ${tenant}\nrto: fast\nrto: norm\n`, /3:1: rto is here a second time/],
     ['broken YAML', `tenant: [${tenant}\n`, /line|flow/i],
     ['a tag that runs code elsewhere', `tenant: !!js/function "() => 1"\n`, /name of a tenant|tag/i],
     ['an alias bomb', bomb(), /tenant|alias/i],
+    ['networks that overlap', overlapping, /4:22: access\.from\.1: 10\.1\.0\.0\/16 overlaps 10\.0\.0\.0\/8/],
+    [
+      'a network that is none',
+      `tenant: ${tenant}\naccess: { enabled: true, from: [10/8] }\n`,
+      /2:33: .*"10\/8" is refused/,
+    ],
     ['a setting that pgs keeps', `tenant: ${tenant}\nsettings: { port: 1 }\n`, /port cannot be set/],
   ])('with %s are refused', async (_, content, message) => {
     const file = join(dir, 'spec $(id).yaml');

@@ -6,6 +6,7 @@ import { gatherCluster, withCluster } from '../../reconcile/cluster.js';
 import { createCluster, planCreate } from '../../reconcile/create.js';
 import { planRespec, respecCluster, type Respec } from '../../reconcile/respec.js';
 import type { Session } from '../../reconcile/session.js';
+import { specSchema } from '../../topology/spec.js';
 import type { Plan } from '../../reconcile/step.js';
 import { withHosts, type Context } from '../context.js';
 import { reportSteps, showChange, showDryRun } from '../plan-text.js';
@@ -80,27 +81,11 @@ function fromFile(spec: SpecFileContent, file: string): Respec {
 type SpecFileContent = Record<string, unknown> & { tenant: string };
 
 async function readSpecFile(file: string, given: string | undefined): Promise<SpecFileContent> {
-  const { parse } = await import('yaml');
+  const { readYaml } = await import('../../yaml-file.js');
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new PgsError('usage', { doing: `reading ${file}`, found: cause.message });
   });
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (thrown) {
-    throw new PgsError('configuration', {
-      doing: `reading ${file}`,
-      found: thrown instanceof Error ? thrown.message : String(thrown),
-    });
-  }
-  const named =
-    typeof content === 'object' && content !== null && typeof (content as { tenant?: unknown }).tenant === 'string';
-  if (!named)
-    throw new PgsError('configuration', {
-      doing: `reading ${file}`,
-      found: 'it does not say which `tenant` it is for',
-    });
-  const spec = content as SpecFileContent;
+  const spec = readYaml(text, file, specSchema);
   if (given === undefined || given === spec.tenant) return spec;
   throw new PgsError('usage', { doing: `reading ${file}`, found: `it is for ${spec.tenant}, not for ${given}` });
 }

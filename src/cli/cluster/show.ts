@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { openCluster } from '../../reconcile/cluster.js';
+import { serviceHost, serviceNames } from '../../topology/cluster.js';
 import { deriveSettings } from '../../topology/settings.js';
 import { specToFile } from '../../topology/spec.js';
 import { withSession } from '../context.js';
@@ -17,6 +18,9 @@ export async function show(given: string | undefined, command: Command): Promise
       createdAt: record.createdAt,
       members: cluster.allocation.members,
       ports: cluster.ports,
+      door: Object.fromEntries(
+        serviceNames.map((name) => [name, `${serviceHost(cluster.tenant, name, cluster.domain)}:${cluster.door.port}`]),
+      ),
       paths: cluster.paths,
       osUser: cluster.osUser,
       settings: { ...deriveSettings(cluster.allocation, cluster.spec.rto), ...cluster.spec.settings },

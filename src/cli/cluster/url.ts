@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { readTemplate } from '../../host/template.js';
 import { openCluster } from '../../reconcile/cluster.js';
-import { serviceNames, type Cluster, type ServiceName } from '../../topology/cluster.js';
+import { givenCertificate, serviceNames, type Cluster, type ServiceName } from '../../topology/cluster.js';
 import {
   describePooling,
   jdbcUrl,
@@ -10,6 +10,7 @@ import {
   poolingOf,
   type Account,
   type ClientFiles,
+  type Way,
 } from '../../topology/urls.js';
 import { withSession } from '../context.js';
 import { appAccount, writeClientFiles } from './client-files.js';
@@ -18,6 +19,7 @@ import { resolveTenant } from './tenant.js';
 interface UrlOptions {
   service?: string;
   form: 'libpq' | 'jdbc' | 'node';
+  door: boolean;
   showPassword: boolean;
 }
 
@@ -32,6 +34,7 @@ export async function url(given: string | undefined, options: UrlOptions, comman
     const { cluster } = open;
     const files = await writeClientFiles(session, open);
     const account = appAccount(open);
+    const way: Way = options.door ? 'door' : 'ports';
     const wanted = serviceNames.filter((name) => options.service === undefined || name === options.service);
     const value = {
       tenant: cluster.tenant,
@@ -39,41 +42,52 @@ export async function url(given: string | undefined, options: UrlOptions, comman
       ca: files.caPath,
       passfile: files.passwordPath,
       ...(options.showPassword ? { password: open.secrets.passwords.app.password.reveal() } : {}),
-      services: Object.fromEntries(wanted.map((name) => [name, formsOf(cluster, name, account, files)])),
+      services: Object.fromEntries(wanted.map((name) => [name, formsOf(cluster, name, account, files, way)])),
     };
     await terminal.result(value, () => {
       const { form } = options;
       const password = value.password === undefined ? [] : [`${'password'.padEnd(10)} ${value.password}`];
       // One string alone is what a script wants.
       if (options.service !== undefined && !options.showPassword && form !== 'node')
-        return formsOf(cluster, wanted[0]!, account, files)[form];
-      if (form === 'node') return [nodeText(cluster, wanted[0]!, account, files), ...password].join('\n');
-      return [...wanted.map((name) => lineOf(cluster, name, account, files, form)), ...password].join('\n');
+        return formsOf(cluster, wanted[0]!, account, files, way)[form];
+      if (form === 'node') return [nodeText(cluster, wanted[0]!, account, files, way), ...password].join('\n');
+      return [...wanted.map((name) => lineOf(cluster, name, account, files, way, form)), ...password].join('\n');
     });
   });
 }
 
-function formsOf(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles) {
+function formsOf(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles, way: Way) {
   const pooling = poolingOf(cluster, name);
   return {
-    libpq: libpqUrl(cluster, name, account, files),
-    jdbc: jdbcUrl(cluster, name, account, files),
-    node: nodeConfig(cluster, name, account),
+    libpq: libpqUrl(cluster, name, account, files, way),
+    jdbc: jdbcUrl(cluster, name, account, files, way),
+    node: nodeConfig(cluster, name, account, way),
     pooling,
     label: describePooling(pooling),
   };
 }
 
-function lineOf(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles, form: 'libpq' | 'jdbc') {
-  const forms = formsOf(cluster, name, account, files);
+function lineOf(
+  cluster: Cluster,
+  name: ServiceName,
+  account: Account,
+  files: ClientFiles,
+  way: Way,
+  form: 'libpq' | 'jdbc',
+) {
+  const forms = formsOf(cluster, name, account, files, way);
   // The string holds no quote of its own: it is encoded.
   const string = form === 'libpq' ? `psql '${forms.libpq}'` : forms.jdbc;
   return `${name.padEnd(10)} ${string}\n${''.padEnd(10)}   ${forms.label}`;
 }
 
 /** A program: the module that rotates hosts, and a call of it. */
-function nodeText(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles): string {
-  const { hosts, config } = nodeConfig(cluster, name, account);
+function nodeText(cluster: Cluster, name: ServiceName, account: Account, files: ClientFiles, way: Way): string {
+  const { hosts, config } = nodeConfig(cluster, name, account, way);
+  const given = way === 'door' ? givenCertificate(cluster) : null;
+  const caPath = given === null ? files.caPath : given.caPath;
+  const trusted = caPath === null ? [] : [`ca: readFileSync(${JSON.stringify(caPath)}, 'utf8')`];
+  const serverName = 'ssl' in config ? [`servername: ${JSON.stringify(config.ssl.servername)}`] : [];
   return [
     `// ${cluster.tenant} ${name}: ${describePooling(poolingOf(cluster, name))}`,
     readTemplate('client/node-postgres.mjs').trimEnd(),
@@ -81,7 +95,7 @@ function nodeText(cluster: Cluster, name: ServiceName, account: Account, files: 
     `// const connect = rotateHosts(${JSON.stringify(hosts)}, {`,
     `//   port: ${config.port}, user: ${JSON.stringify(config.user)}, database: ${JSON.stringify(config.database)},`,
     '//   password: process.env.PGPASSWORD,',
-    `//   ssl: { ca: readFileSync(${JSON.stringify(files.caPath)}, 'utf8') },`,
+    `//   ssl: { ${[...trusted, ...serverName].join(', ')} },`,
     '// });',
     '// const client = await connect();',
   ].join('\n');

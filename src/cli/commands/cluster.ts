@@ -153,6 +153,7 @@ function urlCommand(): Command {
         .choices(['libpq', 'jdbc', 'node'])
         .default('libpq'),
     )
+    .option('--door', "by the tenant's names at the front door, which `pgs access enable` opens", false)
     .option('--show-password', 'print the password of the role `app` as well', false)
     .addHelpText(
       'after',
@@ -161,12 +162,13 @@ Examples:
   $ pgs cluster url acme
   $ psql "$(pgs cluster url acme --service primary)"
   $ pgs cluster url acme --form jdbc
+  $ pgs cluster url acme --door --service direct
   $ pgs cluster url acme --form node --service primary > connect.mjs`,
     )
     .action(
       async (
         tenant: string | undefined,
-        options: { service?: string; form: 'libpq' | 'jdbc' | 'node'; showPassword: boolean },
+        options: { service?: string; form: 'libpq' | 'jdbc' | 'node'; door: boolean; showPassword: boolean },
         command: Command,
       ) => {
         const { url } = await import('../cluster/url.js');

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { accessCommand } from './access.js';
 import { applyCommand, failoverCommand, planCommand, switchoverCommand, useCommand } from './change.js';
 import { chaosCommand } from './chaos.js';
 import { clusterCommand } from './cluster.js';
@@ -20,6 +21,7 @@ export const commands: (() => Command)[] = [
   clusterCommand,
   switchoverCommand,
   failoverCommand,
+  accessCommand,
   watchdogCommand,
   chaosCommand,
   drillCommand,

@@ -12,7 +12,7 @@ import type { Act, FaultPlan } from '../../../chaos/faults/fault.js';
 import { lookForNeeds } from '../../../chaos/preflight-facts.js';
 import { scenarioFolders, listScenarios } from '../../../chaos/store.js';
 import { showStat } from '../../../haproxy/commands.js';
-import { tenantFile } from '../../../haproxy/desired.js';
+import { tenantFile } from '../../../haproxy/places.js';
 import { gateRules } from '../../../src/daemon/gate-rules.js';
 import { etcdConfigFile } from '../../../src/etcd/desired.js';
 import type { Command } from '../../../src/host/command.js';

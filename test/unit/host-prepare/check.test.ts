@@ -118,6 +118,18 @@ describe('ports', () => {
     }
   });
 
+  it('of the front door must be free or our own', () => {
+    const at5432 = { ...stranger, port: 5432 };
+    expect(verdict('door-port', fitFacts({ listening: [{ ...at5432, unit: 'pgs-haproxy.service' }] })).verdict).toBe(
+      'fit',
+    );
+    expect(verdict('door-port', fitFacts({ listening: [at5432] }))).toMatchObject({
+      verdict: 'unfit',
+      found: 'taken: 0.0.0.0:5432 (socat)',
+    });
+    expect(verdict('door-port', fitFacts({ listening: null })).verdict).toBe('unknown');
+  });
+
   it('that outgoing connections may take are a warning until they are reserved', () => {
     const ephemeralPorts = { from: 1024, to: 65535 };
     expect(verdict('tenant-ports', fitFacts({ ephemeralPorts })).verdict).toBe('warning');

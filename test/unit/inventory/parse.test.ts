@@ -41,6 +41,7 @@ describe('a pgs.yaml without faults', () => {
       packages: 'distribution',
       ports: { from: 20000, to: 29999 },
       etcd: { kind: 'fleet', members: ['h1', 'h2', 'h3'], clientPort: 2379, peerPort: 2380 },
+      door: { port: 5432 },
       notify: { webhook: null, webhookPath: null, command: null },
       drills: { backup: null },
       defaults: { postgres: null, rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'required' },
@@ -53,6 +54,27 @@ describe('a pgs.yaml without faults', () => {
     );
     expect(told.notify).toEqual({ webhook: null, webhookPath: '/srv/fleet/.pgs/url', command: ['/bin/page', 'a b'] });
     expect(told.drills.backup).toEqual({ command: ['/bin/last'], maxAgeMs: 93_600_000 });
+  });
+
+  test('has a front door, with certificates for all tenants or for one, and a rule for new tenants', () => {
+    const given = parse(
+      `${minimal}door: { port: 6432, certificate: { cert: all.crt, key: all.key }, tenants: { acme: { cert: a.crt, key: a.key, ca: ca.crt } } }
+defaults: { access: { enabled: true, from: [10.0.0.0/8] } }\n`,
+    );
+    const at = (name: string) => `/srv/fleet/${name}`;
+    expect(given.door).toEqual({
+      port: 6432,
+      certificate: { certPath: at('all.crt'), keyPath: at('all.key'), caPath: null },
+      tenants: { acme: { certPath: at('a.crt'), keyPath: at('a.key'), caPath: at('ca.crt') } },
+    });
+    expect(given.defaults.access).toEqual({ enabled: true, from: ['10.0.0.0/8'] });
+  });
+
+  test.each([
+    ['is inside the range of tenants', 'door: { port: 20007 }', /ports: 20000-29999 holds 20007, which is door\.port/],
+    ["is etcd's", 'door: { port: 2379 }', /door\.port: 2379 is etcd\.client_port already/],
+  ])('a front door whose port %s is refused', (_, line, why) => {
+    expect(() => parse(`${minimal}${line}\n`)).toThrow(why);
   });
 
   test('counts paths from its own directory and knows ~', () => {

@@ -1,5 +1,6 @@
 // Facts of a cluster that is exactly what it should be, for tests that change one thing and look at the plan.
 
+import { desiredDoor } from '../../../haproxy/desired-door.js';
 import { desiredHaproxy, desiredRouting } from '../../../haproxy/desired.js';
 import type { ReachableHost } from '../../../src/host/facts.js';
 import type { Resource } from '../../../src/host/resource.js';
@@ -13,12 +14,12 @@ import { wantedParameters } from '../../../src/reconcile/plan-restarts.js';
 import { reveal } from '../../../src/secrets/secret.js';
 import type { InForce } from '../../../src/topology/in-force.js';
 import type { Cluster } from '../../../src/topology/cluster.js';
-import { clusterOf, fakeSecrets, recordOf } from '../../fixtures/fleet.js';
+import { clusterOf, door, fakeSecrets, recordOf } from '../../fixtures/fleet.js';
 
 export const dcs = { hosts: ['10.0.0.1:2379'], caPem: 'etcd ca\n', clientCertificate: true };
 
 export function wantedInput(cluster: Cluster = clusterOf(recordOf())): PlanInput {
-  return { cluster, phase: 'ready', secrets: fakeSecrets(cluster.tenant), dcs, facts: wantedFacts(cluster) };
+  return { cluster, phase: 'ready', secrets: fakeSecrets(cluster.tenant), dcs, door, facts: wantedFacts(cluster) };
 }
 
 function wantedFacts(cluster: Cluster): ClusterFacts {
@@ -29,7 +30,15 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
     const patroni = member ? desiredMember(cluster, member, secrets, dcs) : [];
     return [
       entry.name,
-      hostWith([...desiredHaproxy(entry), ...desiredRouting(cluster, entry, secrets), ...patroni], cluster),
+      hostWith(
+        [
+          ...desiredHaproxy(entry),
+          ...desiredDoor(cluster, entry, door),
+          ...desiredRouting(cluster, entry, secrets, door),
+          ...patroni,
+        ],
+        cluster,
+      ),
     ];
   });
   return {

@@ -201,7 +201,7 @@ describe('a tenant that is not to run', () => {
     const steps = stopping();
     const needs = (id: string) => steps.find((s) => s.id === id)!.needs;
     const patroni = (host: string) => `${host}/acme/pgs-patroni@acme.service`;
-    expect(needs('acme/end-sessions')).toContain('h4/acme-routing/reload');
+    expect(needs('acme/end-sessions')).toContain('h4/acme-routing/pgs-haproxy.service');
     expect(needs('h1/acme/pgs-pgbouncer@acme.service')).toContain('acme/end-sessions');
     expect(needs(patroni('h2'))).toContain('h1/acme/pgs-pgbouncer@acme.service');
     expect(needs(patroni('h1'))).toEqual(expect.arrayContaining([patroni('h2'), patroni('h3')]));
@@ -218,5 +218,10 @@ describe('a tenant that is not to run', () => {
       new Set(['pgs-patroni@acme.service', 'pgs-pgbouncer@acme.service', 'pgs-pgbouncer-replica@acme.service']),
     );
     expect(JSON.stringify(steps)).not.toContain('/var/lib/pgs/acme/data');
+    // The front door says that it is stopped.
+    const said = steps
+      .find((s) => s.id === 'h4/acme-routing/files')!
+      .diff.find((d) => d.what.includes('door-acme.cfg'));
+    expect(`${said?.before} ${said?.after}`).toContain('Tenant acme at the front door, stopped.');
   });
 });

@@ -36,6 +36,7 @@ describe('a stranger on a port of the tenant', () => {
   test.each([
     ['PostgreSQL', { address, port: ports.postgres, process: 'nc' }],
     ["Patroni's REST", { address: '0.0.0.0', port: ports.rest, process: 'nc' }],
+    ['the front door', { address: '0.0.0.0', port: 5432, process: 'postgres' }],
     ['service primary', { address: '*', port: ports.primary, process: 'nginx' }],
   ])('is named with port and process where %s should be', (what, listening) => {
     const [error] = portStrangers(cluster, factsWith([listening]));
@@ -57,6 +58,8 @@ test('our own processes, other ports and other addresses are no strangers', () =
     { address, port: ports.postgres, process: 'postgres' },
     { address, port: ports.rest, process: 'patroni' },
     { address: '*', port: ports.primary, process: 'haproxy' },
+    { address: '*', port: 5432, process: 'haproxy' },
+    { address: '*', port: 5432, process: null },
     { address: '*', port: 1, process: 'nc' },
     { address: '127.0.0.1', port: ports.postgres, process: 'nc' },
   ];

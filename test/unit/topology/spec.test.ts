@@ -27,6 +27,30 @@ test('a spec written as a file and read again is the same', () => {
   expect(completeSpec(specToFile(spec), defaults, 'a file')).toEqual(spec);
 });
 
+describe('access at the front door', () => {
+  const access = { enabled: true, from: ['10.0.0.0/8'] };
+  const given = (file: unknown, before = access) =>
+    completeSpec({ tenant: 'acme', access: file }, { ...defaults, access: before }, 'a file').access;
+
+  test('is as before where nothing is said, and closed where nothing ever was', () => {
+    expect(given(undefined)).toEqual(access);
+    expect(complete({})).not.toHaveProperty('access');
+    expect(specToFile(complete({})).access).toEqual({ enabled: false, from: [] });
+  });
+
+  test('a list that is not given is kept, while it is closed too', () => {
+    expect(given({ enabled: false })).toEqual({ ...access, enabled: false });
+    expect(given({ enabled: true, from: [] })).toEqual({ enabled: true, from: [] });
+  });
+
+  test('networks come in one spelling', () => {
+    expect(given({ enabled: true, from: ['192.0.2.7', '2001:0db8::/32'] })?.from).toEqual([
+      '192.0.2.7/32',
+      '2001:db8::/32',
+    ]);
+  });
+});
+
 describe('is refused', () => {
   test.each([
     ['no replica', { replicas: 0 }, /replicas/],
@@ -39,6 +63,16 @@ describe('is refused', () => {
     ['a name that is a command', { tenant: '$(reboot)' }, /reboot/],
     ['weaker synchronous_commit at RPO 0', { settings: { synchronous_commit: 'local' } }, /RPO 0/],
     ['synchronous_commit that YAML read as false', { settings: { synchronous_commit: false } }, /RPO 0/],
+    [
+      'a network that is none',
+      { access: { enabled: true, from: ['10/8'] } },
+      /"10\/8" is refused[^]*access\.from\[0\]/,
+    ],
+    [
+      'networks that overlap',
+      { access: { enabled: true, from: ['10.0.0.0/8', '10.1.0.0/16'] } },
+      /overlaps 10\.0\.0\.0/,
+    ],
     ['a parameter that pgs owns', { settings: { port: 1 } }, /allocates ports/],
     ['a parameter with SQL in its name', { settings: { 'a; DROP TABLE x': 1 } }, /not the name/],
     ['a value with a line break', { settings: { work_mem: '8MB\nfsync = off' } }, /control character/],

@@ -27,8 +27,9 @@ test('only direct services say which kind of server they want', () => {
 
 test('a password file escapes what libpq would take for a separator', () => {
   const lines = passwordFile(clusterOf(), account, 'a:b\\c').trimEnd().split('\n');
-  expect(lines).toHaveLength(16);
+  expect(lines).toHaveLength(20);
   expect(lines[0]).toBe('10.0.0.1:20000:*:app:a\\:b\\\\c');
+  expect(lines[19]).toBe('acme-direct-ro.lab.internal:5432:*:app:a\\:b\\\\c');
 });
 
 test('pgJDBC gets the same hosts, and its own word for the kind of server', () => {
@@ -65,4 +66,22 @@ test('only primary and replica are pooled, and the label says what that takes aw
   expect(modes('transaction')).toEqual(['transaction', 'transaction', null, null]);
   expect(modes('off')).toEqual([null, null, null, null]);
   expect(describePooling('transaction')).toMatch(/no session state .*LISTEN/);
+});
+
+test('by the front door a string has the name, the addresses, and no pooled one has channel binding', () => {
+  const url = (service: 'replica' | 'direct') => libpqUrl(clusterOf(), service, account, files, 'door');
+  const hosts = Array<string>(4).fill('acme-direct.lab.internal:5432').join(',');
+  expect(url('direct')).toBe(
+    `postgresql://app@${hosts}/app?sslmode=verify-full&sslrootcert=/fleet/my%20keys/ca.crt&passfile=/fleet/pgpass` +
+      '&connect_timeout=5&target_session_attrs=read-write&hostaddr=10.0.0.1%2C10.0.0.2%2C10.0.0.3%2C10.0.0.4&channel_binding=require',
+  );
+  expect(url('replica')).toContain('acme-ro.lab.internal:5432,');
+  expect(url('replica')).not.toContain('channel_binding');
+  expect(jdbcUrl(clusterOf(), 'primary', account, files, 'door')).toMatch(
+    /^jdbc:postgresql:\/\/acme\.lab\.internal:5432\/app\?/,
+  );
+  expect(nodeConfig(clusterOf(), 'direct-ro', account, 'door')).toEqual({
+    hosts: ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'],
+    config: { port: 5432, ssl: { servername: 'acme-direct-ro.lab.internal' }, user: 'app', database: 'app' },
+  });
 });
