@@ -148,6 +148,11 @@ function pathsOf(tenant: string) {
   };
 }
 
+/** The certificate of the tenant's own CA with its key, where it lies unless the operator gave another one. */
+export function doorPair(tenant: string, { door }: Pick<TenantSecrets, 'door'>): { path: string; content: Secret } {
+  return { path: pathsOf(tenant).certificate, content: pairOf(door) };
+}
+
 function file(path: string, content: string | Secret): FileResource {
   return { kind: 'file', path, mode: '0600', ...own, content };
 }

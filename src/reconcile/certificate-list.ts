@@ -4,6 +4,7 @@
 import { daysLeft, describeCertificate } from '../pki/certificate.js';
 import { etcdTls } from '../etcd/desired.js';
 import { hostPair, haproxyUnit } from '../../haproxy/desired.js';
+import { doorPair } from '../../haproxy/desired-door.js';
 import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, type WantedFacts } from '../host/gather.js';
 import { contentHash } from '../host/resource-rules.js';
@@ -13,7 +14,7 @@ import type { Inventory } from '../inventory/inventory.js';
 import type { FleetSecrets } from '../secrets/fleet-secrets.js';
 import type { Secret } from '../secrets/secret.js';
 import { renewalDays } from '../secrets/renewal.js';
-import { pooledServices } from '../topology/cluster.js';
+import { givenCertificate, pooledServices } from '../topology/cluster.js';
 import { openCluster, type OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
 
@@ -127,12 +128,17 @@ export function tenantCertificates({
     ...{ what: 'HAProxy to Patroni REST', tenant, host, certPem: secrets.restChecks.certPem },
     file: { ...hostPair(tenant, secrets), units: [haproxyUnit] },
   }));
+  const doors = cluster.entries.map(({ name: host }): PlacedCertificate => ({
+    ...{ what: 'front door', tenant, host, certPem: secrets.door.certPem },
+    file: givenCertificate(cluster) ? null : { ...doorPair(tenant, secrets), units: [haproxyUnit] },
+  }));
   return [
     kept('CA of SQL', secrets.sqlCa.certPem),
     kept('CA of Patroni REST', secrets.restCa.certPem),
     kept('pgs to Patroni REST', secrets.restOperator.certPem),
     ...members,
     ...checks,
+    ...doors,
   ];
 }
 

@@ -193,8 +193,8 @@ export async function fillDcs(session: Session, content: ExportContent): Promise
   for (const { spec, phase } of records) {
     const sealed = content.state.find(({ key }) => key === stateKeys.secrets(spec.tenant))?.value;
     if (sealed === undefined || phase === 'retired') continue;
-    const { pooler, ...rest } = unsealTenantSecrets(session.fleetKey, spec.tenant, sealed);
-    const secrets = { ...rest, pooler: pooler ?? rest.restChecks };
+    const { pooler, door, ...rest } = unsealTenantSecrets(session.fleetKey, spec.tenant, sealed);
+    const secrets = { ...rest, pooler: pooler ?? rest.restChecks, door: door ?? rest.restChecks };
     await ensureTenantLogins(dcs, spec.tenant, loginsOf(secrets, 'etcd'));
   }
 }

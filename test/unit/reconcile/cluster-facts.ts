@@ -74,8 +74,9 @@ function inForce(cluster: Cluster): InForce {
 function hostWith(resources: Resource[], { paths: { run } }: Cluster): ReachableHost {
   const host = emptyHost();
   host.paths[run] = { kind: 'directory', owner: 'pgs-acme', group: 'pgs-acme', mode: '0700', empty: false };
-  for (const path of ['acme.hold.sock', 'acme.hold-ro.sock'])
-    host.paths[`/run/pgs-haproxy/${path}`] = {
+  const sockets = ['hold', 'hold-ro', 'door', 'door-first', 'door-inner', 'door-ended', 'door-refused'];
+  for (const socket of sockets)
+    host.paths[`/run/pgs-haproxy/acme.${socket}.sock`] = {
       kind: 'other',
       owner: 'pgs-haproxy',
       group: 'pgs-haproxy',
