@@ -20,6 +20,7 @@ const spec = z.strictObject({
   // Tenants from before there was a pooler go without: transaction pooling would surprise a client that keeps state in its session.
   pool: z.enum(poolModes).default('off'),
   production: z.boolean().optional(),
+  access: z.strictObject({ enabled: z.boolean(), from: z.array(z.string()) }).optional(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 

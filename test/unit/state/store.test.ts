@@ -39,6 +39,13 @@ describe('allocating', () => {
     });
   });
 
+  it('keeps every field that a spec may have', async () => {
+    const access = { enabled: true, from: ['10.0.0.0/8'] };
+    const record = recordOf('acme', { production: true, access, settings: { work_mem: '8MB' } });
+    await store.allocateTenant('acme', () => ({ record, sealedSecrets: null }));
+    expect((await store.getTenant('acme'))!.record).toEqual(record);
+  });
+
   it('gives different slots to tenants that are made at once', async () => {
     const names = Array.from({ length: 12 }, (_, i) => `t${i}`);
     const all = await Promise.all(names.map((name) => store.allocateTenant(name, lowestFree(name))));
