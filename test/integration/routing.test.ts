@@ -361,6 +361,7 @@ test('the runtime socket is a file that HAProxy alone can reach, and no port', a
       .map((line) => Number(line.split(':').at(-1))),
   );
   const lookup = portOf('primary') + 8;
-  const own = new Set([...status.services.map((s) => s.port), lookup, usualPort]);
+  const frontDoor = 5432;
+  const own = new Set([...status.services.map((s) => s.port), lookup, usualPort, frontDoor]);
   expect([...ports].filter((port) => !own.has(port))).toEqual([]);
 });
