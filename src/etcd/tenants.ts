@@ -174,7 +174,14 @@ export interface TenantKeys {
   leader: string | null;
   /** Position that the leader said it had reached, bytes; up to loop_wait old. */
   leaderBytes: number | null;
+  /** System identifier that the cluster was made with; null: there is none. */
+  initialize: string | null;
+  /** Keys that are not Patroni's, whole. */
+  foreign: string[];
 }
+
+/** All that Patroni keeps below a scope (patroni/dcs/__init__.py, AbstractDCS). */
+const patroniKeys = /^(config|initialize|leader|history|status|sync|failover|failsafe|optime\/leader|members\/[^/]+)$/;
 
 export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKeys> {
   const prefix = tenantKeyPrefix(tenant);
@@ -191,6 +198,8 @@ export async function readTenantKeys(dcs: Dcs, tenant: string): Promise<TenantKe
     failover: failover && Object.keys(failover).length > 0 ? failover : null,
     leader: value('leader') ?? null,
     leaderBytes: Number.isFinite(position) && position > 0 ? position : null,
+    initialize: value('initialize') ?? null,
+    foreign: found.map(({ key }) => key).filter((key) => !patroniKeys.test(key.slice(prefix.length))),
   };
 }
 

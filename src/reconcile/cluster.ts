@@ -162,6 +162,7 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     hosts,
     dcsAccess: access,
     dcsKeys: keys.present,
+    foreignKeys: keys.foreign,
     settings: keys.settings,
     patroni: patroniFacts,
     ...(leaving.length > 0 ? { leaving: Object.fromEntries(leaving) } : {}),

@@ -14,6 +14,8 @@ import {
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { runChecked } from '../host/command.js';
 import { gatherHostFacts } from '../host/gather.js';
+import { gatherPrograms } from '../host/programs.js';
+import { fetchPackages, updatePackages } from '../host/update-packages.js';
 import {
   findLeader,
   judgeRpo,
@@ -150,8 +152,15 @@ async function perform(
       else await store.removeTenant(tenant, lock);
       return;
     }
+    case 'fetch-packages':
+      await fetchPackages(session.hosts.get(step.host!), action.versions);
+      return;
+    case 'update-packages':
+      await updatePackages(session.hosts.get(step.host!), action.versions, timeoutMs);
+      return;
     case 'packages':
     case 'dcs-auth-enable':
+    case 'etcd-leader-away':
       throw new PgsError('bug', { doing: step.title, found: `a cluster's plan has a step of kind ${action.kind}` });
   }
 }
@@ -229,6 +238,8 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
       return checkParameters(session, open, condition);
     case 'proven':
       return checkProof(session, open, condition.leaveOut);
+    case 'updated':
+      return checkUpdated(session, host!, condition);
     case 'dcs-healthy':
       throw new PgsError('bug', { doing: 'checking a step', found: "a cluster's plan waits for the DCS" });
   }
@@ -245,6 +256,22 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
     done: !wanted.active || stale.length === 0,
     seen: `${wanted.unit} has not loaded ${stale.map(([path]) => path).join(', ')}`,
   };
+}
+
+/** One look is enough: what is not so now will not be so by waiting, but for a program that comes up. */
+export async function checkUpdated(
+  session: Session,
+  host: string,
+  { versions, units }: Extract<Condition, { kind: 'updated' }>,
+): Promise<Seen> {
+  const { packages, programs } = await gatherPrograms(session.hosts.get(host), Object.keys(versions), 'installed');
+  const other = Object.entries(versions).filter(([name, version]) => packages[name]?.installed !== version);
+  const old = programs.filter(({ unit, replaced }) => replaced && units.includes(unit));
+  const seen = [
+    ...other.map(([name]) => `${name} is ${packages[name]?.installed ?? 'not installed'}`),
+    ...old.map(({ unit, component }) => `${component} of ${unit} runs from the old files`),
+  ];
+  return { done: seen.length === 0, seen: seen.join('; ') };
 }
 
 /** A service that does not answer yet is not done; the last word of it is shown if it never does. */

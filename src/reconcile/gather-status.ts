@@ -9,7 +9,7 @@ import { judgeCertificates } from './certificates.js';
 import { planOf } from './change.js';
 import { gatherCluster, withCluster, type OpenCluster } from './cluster.js';
 import { gatherFencing } from './fencing.js';
-import type { ClusterFacts } from './plan-cluster.js';
+import { foreignNotes, type ClusterFacts } from './plan-cluster.js';
 import { leftOfRotation } from './plan-rotation.js';
 import { gatherHeld, warnOfHeld } from './poolers.js';
 import type { Session } from './session.js';
@@ -17,34 +17,46 @@ import type { Plan } from './step.js';
 import { judgeCluster, type ClusterStatus } from './status.js';
 
 export async function gatherStatus(session: Session, tenant: string): Promise<ClusterStatus> {
-  return withCluster(session, tenant, async (open) => {
-    const [facts, routes, fencing, held, drills] = await Promise.all([
-      session.rights === 'operator' ? gatherCluster(session, open) : gatherMembers(session, open),
-      gatherRoutes(session, open),
-      gatherFencing(session, open),
-      gatherHeld(session, open.cluster),
-      session.dcs().then((dcs) => new DrillStore(dcs).unacknowledged(tenant).catch(() => null)),
-    ]);
-    const plan = facts.hosts ? planOf(open, facts) : notCompared(tenant);
-    const warnings = [
-      ...warnOfHeld(open.cluster, held),
-      ...judgeCertificates(open, session.fleetSecrets, new Date()),
-      ...leftOfRotation(tenant, open.secrets),
-    ];
-    return judgeCluster({
-      cluster: open.cluster,
-      phase: open.record.phase,
-      patroni: facts.patroni,
-      routes,
-      plan,
-      warnings,
-      settings: facts.settings,
-      job: open.record.job,
-      stopped: stoppedMembers(open, facts),
-      fencing,
-      drills,
-    });
+  return withCluster(session, tenant, async (open) => (await lookAtCluster(session, open)).status);
+}
+
+export interface ClusterLook {
+  status: ClusterStatus;
+  plan: Plan;
+  facts: MemberFacts | ClusterFacts;
+}
+
+/** The status with what it was judged from. */
+export async function lookAtCluster(session: Session, open: OpenCluster): Promise<ClusterLook> {
+  const { tenant } = open.cluster;
+  const [facts, routes, fencing, held, drills] = await Promise.all([
+    session.rights === 'operator' ? gatherCluster(session, open) : gatherMembers(session, open),
+    gatherRoutes(session, open),
+    gatherFencing(session, open),
+    gatherHeld(session, open.cluster),
+    session.dcs().then((dcs) => new DrillStore(dcs).unacknowledged(tenant).catch(() => null)),
+  ]);
+  const plan = facts.hosts ? planOf(open, facts) : notCompared(tenant);
+  const warnings = [
+    ...warnOfHeld(open.cluster, held),
+    ...judgeCertificates(open, session.fleetSecrets, new Date()),
+    ...leftOfRotation(tenant, open.secrets),
+    ...(facts.hosts ? foreignNotes(facts) : []),
+  ];
+  const status = judgeCluster({
+    cluster: open.cluster,
+    phase: open.record.phase,
+    patroni: facts.patroni,
+    routes,
+    plan,
+    warnings,
+    settings: facts.settings,
+    job: open.record.job,
+    stopped: stoppedMembers(open, facts),
+    fencing,
+    drills,
   });
+  return { status, plan, facts };
 }
 
 /** What a daemon sees of a cluster: its members and their settings. It may not know what has to be in the files. */

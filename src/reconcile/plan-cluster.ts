@@ -35,6 +35,8 @@ export interface ClusterFacts {
   dcsAccess: TenantAccess;
   /** Something lies under the tenant's prefix in the DCS. */
   dcsKeys: boolean;
+  /** Keys under that prefix that are not Patroni's. */
+  foreignKeys?: string[];
   /** What the members are to follow, as the DCS has it; null when there is nothing yet. */
   settings: Record<string, unknown> | null;
   patroni: PatroniFacts;
@@ -70,7 +72,7 @@ export function planCluster(input: PlanInput): Plan {
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
   ];
-  const notes = [...fencingNotes(cluster), ...leftOfRotation(tenant, input.secrets)];
+  const notes = [...fencingNotes(cluster), ...leftOfRotation(tenant, input.secrets), ...foreignNotes(facts)];
   if (input.phase === 'stopped') {
     const stops = stopSteps(input);
     const leaveOut = unknownHosts(facts).map(([host]) => host);
@@ -136,6 +138,11 @@ function fencingNotes({ spec }: Cluster): string[] {
   const { text } = guaranteeOf(null, null, presets[spec.rto].patroni);
   const where = spec.watchdog === 'off' ? '' : ' on a host without a watchdog';
   return [`NOT FENCED${where} (watchdog: ${spec.watchdog}): ${text}`];
+}
+
+/** What somebody else keeps in the tenant's place in etcd; pgs leaves it, since it may be somebody's. */
+export function foreignNotes({ foreignKeys = [] }: Pick<ClusterFacts, 'foreignKeys'>): string[] {
+  return foreignKeys.map((key) => `${key} in etcd is neither Patroni's nor pgs's, and is left as it is`);
 }
 
 /** Hosts that could not be looked at, and why. */

@@ -22,7 +22,7 @@ import { blankStep, type Step } from './step.js';
 /** A replica copies the whole database first; a leader's restart replays what was not checkpointed. */
 const streamingTimeoutMs = 120_000;
 /** Patroni waits for its turn to be no synchronous standby (twice loop_wait), then PostgreSQL stops and starts. */
-const restartTimeoutMs = 180_000;
+export const restartTimeoutMs = 180_000;
 /** Patroni looks at the settings every loop_wait, 20 s in preset wide; then it reloads PostgreSQL. */
 const takenTimeoutMs = 60_000;
 

@@ -53,6 +53,12 @@ export type Action =
   | { kind: 'resources'; resources: Resource[] }
   | { kind: 'unit'; unit: string; verb: 'start' | 'restart' | 'reload' | 'stop' }
   | { kind: 'packages'; install: string[]; hold: string[] }
+  /** Into apt's cache, so that nothing is begun that one host could not finish. Version by package. */
+  | { kind: 'fetch-packages'; versions: Record<string, string> }
+  /** To these versions, and held at them. */
+  | { kind: 'update-packages'; versions: Record<string, string> }
+  /** Another member of etcd leads; it costs no election then when this one goes. */
+  | { kind: 'etcd-leader-away'; from: string }
   | { kind: 'dcs-auth-enable' }
   | { kind: 'dcs-tenant-user'; tenant: string; want: 'present' | 'absent' }
   | { kind: 'record-phase'; tenant: string; phase: 'creating' | 'ready' | 'destroying' }
@@ -84,6 +90,8 @@ export type Condition =
   /** `loaded`: sha256 that the process must have loaded per path; an empty one means that the path must not be loaded. */
   | { kind: 'unit'; unit: string; active: boolean; loaded: Record<string, string> }
   | { kind: 'dcs-healthy'; members: number }
+  /** The host has these versions, and these units run with what is installed. */
+  | { kind: 'updated'; versions: Record<string, string>; units: string[] }
   /** `otherThan`: a member that must not be the one. */
   | { kind: 'leader'; tenant: string; otherThan?: string }
   /** `covered`: at RPO 0 a standby that commits wait for is among them. */

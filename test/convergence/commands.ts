@@ -9,11 +9,14 @@ import { reinitMember } from '../../src/reconcile/reinit.js';
 import { rotateTenant, type RotateRequest } from '../../src/reconcile/rotate.js';
 import type { RotationTarget } from '../../src/secrets/rotation.js';
 import { stopCluster, type Wanted } from '../../src/reconcile/stop.js';
+import { updateFleet, updateTenant } from '../../src/reconcile/update.js';
 import { restartCluster, type RestartRequest } from '../../src/reconcile/restart.js';
 import { changeMembers } from '../../src/reconcile/scale.js';
 import type { Session } from '../../src/reconcile/session.js';
 import type { Plan } from '../../src/reconcile/step.js';
 import type { DataFate } from '../../src/topology/tenant.js';
+import type { SimulatedHost } from './simulated-host.js';
+import { allPackages } from './simulated-packages.js';
 import { SimulatedFleet, type FleetState } from './simulated-fleet.js';
 
 /** A command of pgs; what it answers is the plan that it carried out. */
@@ -75,6 +78,19 @@ export function rotate(targets: RotationTarget[] | null, change: Partial<RotateR
   return async (session) => (await rotateTenant(session, tenant, request, undisturbed())).plan;
 }
 
+/** `pgs update`. */
+export function update(): Work {
+  return (session) => updateTenant(session, tenant, undisturbed());
+}
+
+/** `pgs update --fleet`. */
+export function updateAll(): Work {
+  return async (session) => {
+    const { shared, tenants } = await updateFleet(session, undisturbed());
+    return { ...shared, steps: [shared, ...tenants].flatMap(({ steps }) => steps) };
+  };
+}
+
 /** `pgs cluster pause` and `resume`. */
 export function pause(paused: boolean): Work {
   return (session) => pauseCluster(session, tenant, paused, undisturbed());
@@ -93,6 +109,13 @@ export interface Fleets {
   stopped: FleetState;
   /** The tenant was destroyed, its data is kept. */
   retired: FleetState;
+  /** The hosts' sources have newer packages. */
+  outdated: FleetState;
+}
+
+/** The host's sources have this version of these packages. */
+export function offer(host: SimulatedHost, version: string, names = allPackages): void {
+  for (const name of names) host.packages.set(name, { ...host.packages.get(name)!, candidate: version });
 }
 
 export async function makeFleets(): Promise<Fleets> {
@@ -102,12 +125,14 @@ export async function makeFleets(): Promise<Fleets> {
   const empty = fleet.snapshot();
   await fleet.run(create());
   const made = fleet.snapshot();
+  const outdated = new SimulatedFleet(made);
+  for (const host of outdated.hosts.values()) offer(host, '2');
   const resting = new SimulatedFleet(made);
   await resting.run(stop('stopped'));
   const short = new SimulatedFleet(made);
   short.hosts.get(hostOf(short, 'acme-2'))!.powerOff();
   await fleet.run(destroy(false));
-  return { bare, empty, made, lost: short.snapshot(), stopped: resting.snapshot(), retired: fleet.snapshot() };
+  return { bare, empty, made, lost: short.snapshot(), stopped: resting.snapshot(), retired: fleet.snapshot(), outdated: outdated.snapshot() };
 }
 
 export interface StoredMembers {

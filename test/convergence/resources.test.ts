@@ -129,6 +129,7 @@ function newHost(): SimulatedHost {
     startedAtS: 1,
     loaded: {},
     read: {},
+    runs: {},
   });
   return host;
 }

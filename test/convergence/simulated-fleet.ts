@@ -18,6 +18,7 @@ import { proveSimulated, SimulatedHaproxy } from './simulated-haproxy.js';
 import type { TenantRecord } from '../../src/topology/tenant.js';
 import { Killed, SimulatedHost, type HostSnapshot } from './simulated-host.js';
 import { letsIn, SimulatedPatroni, type PatroniState } from './simulated-patroni.js';
+import { packageCommand, preparedPackages } from './simulated-packages.js';
 
 export interface FleetState {
   inventory: Inventory;
@@ -68,6 +69,7 @@ export class SimulatedFleet {
     host.onUnit = (unit, verb) => this.#unit(host, unit, verb);
     host.onCommand = (command) => this.#command(host, command);
     for (const path of ['/var/lib/pgs', '/etc/pgs/tenants']) host.paths.set(path, sharedDirectory);
+    for (const [title, found] of preparedPackages()) host.packages.set(title, found);
     this.hosts.set(name, host);
   }
 
@@ -132,7 +134,7 @@ export class SimulatedFleet {
       const [user, , , successor] = argv.slice(6) as [string, string, string, string];
       return this.patroni.stopLeader(user.replace(/^pgs-/, ''), host.name, successor);
     }
-    return undefined;
+    return packageCommand(host, command);
   }
 
   /**

@@ -7,6 +7,7 @@ import type { Command, CommandResult, HostAccess } from '../../src/host/command.
 import { readTemplate } from '../../src/host/template.js';
 import { isFileOfUnit, isUnitFile, unitFilePaths } from '../../src/host/unit-files.js';
 import { reveal } from '../../src/secrets/secret.js';
+import type { SimulatedPackage } from './simulated-packages.js';
 
 /** Thrown instead of a result when the simulated pgs is killed. */
 export class Killed extends Error {}
@@ -27,6 +28,8 @@ export interface SimulatedUnit {
   loaded: Record<string, string>;
   /** Files of the unit as systemd last read them. */
   read: Record<string, string>;
+  /** Versions of all packages when its program was started. */
+  runs: Record<string, string | null>;
 }
 
 export interface HostSnapshot {
@@ -36,6 +39,7 @@ export interface HostSnapshot {
   paths: [string, SimulatedPath][];
   units: [string, SimulatedUnit][];
   packaged: string[];
+  packages: [string, SimulatedPackage][];
   listening: { port: number; process: string }[];
   nowS: number;
 }
@@ -63,6 +67,8 @@ export class SimulatedHost implements HostAccess {
   readonly users = new Map<string, { home: string }>([['root', { home: '/root' }]]);
   readonly paths = new Map<string, SimulatedPath>();
   readonly units = new Map<string, SimulatedUnit>();
+  /** Entries are replaced, never changed. */
+  readonly packages = new Map<string, SimulatedPackage>();
   listening: { port: number; process: string }[] = [];
   memoryMiB = 2048;
   cores = 2;
@@ -108,18 +114,20 @@ export class SimulatedHost implements HostAccess {
       paths: [...this.paths],
       units: structuredClone([...this.units]),
       packaged: [...this.packaged],
+      packages: [...this.packages],
       listening: [...this.listening],
       nowS: this.#nowS,
     };
   }
 
-  restore({ reachable, users, paths, units, packaged, listening, nowS }: HostSnapshot): void {
+  restore({ reachable, users, paths, units, packaged, packages, listening, nowS }: HostSnapshot): void {
     this.reachable = reachable;
     for (const [name, user] of users) this.users.set(name, user);
     this.paths.clear();
     for (const [path, entry] of paths) this.paths.set(path, entry);
     for (const [name, unit] of structuredClone(units)) this.units.set(name, unit);
     for (const name of packaged) this.packaged.add(name);
+    for (const [name, found] of packages) this.packages.set(name, found);
     this.listening.push(...listening);
     this.#nowS = nowS;
   }
@@ -151,7 +159,8 @@ export class SimulatedHost implements HostAccess {
     throw new Error(`the simulated ${this.name} does not know the command ${command.argv.slice(0, 3).join(' ')}`);
   }
 
-  #change(what: string): void {
+  /** Before anything is changed on the host. */
+  change(what: string): void {
     if (this.#changesLeft-- <= 0) throw new Killed(`killed before: ${what} on ${this.name}`);
     this.onChange(what);
     this.log.push(what);
@@ -255,7 +264,7 @@ export class SimulatedHost implements HostAccess {
 
   #addUser(name: string, home: string): void {
     if (this.users.get(name)?.home === home) return;
-    this.#change(`user ${name}`);
+    this.change(`user ${name}`);
     this.users.set(name, { home });
   }
 
@@ -265,7 +274,7 @@ export class SimulatedHost implements HostAccess {
       return active === 'active' && read[unitFilePaths(unit)[0]!]?.includes(`User=${name}\n`);
     });
     if (runs) throw new Refused(`removing user ${name}`, `userdel: user ${name} is currently used by process 1`);
-    this.#change(`remove user ${name}`);
+    this.change(`remove user ${name}`);
     this.users.delete(name);
   }
 
@@ -279,7 +288,7 @@ export class SimulatedHost implements HostAccess {
     if (found && found.kind !== entry.kind) throw new Refused(doing, `cannot overwrite ${found.kind}`);
     if (found && same(found, entry)) return;
     if (!above && parent !== '') this.#put(parent, directory('root', 'root', '0755'));
-    this.#change(`write ${path}`);
+    this.change(`write ${path}`);
     this.paths.set(path, entry);
   }
 
@@ -287,13 +296,13 @@ export class SimulatedHost implements HostAccess {
     const gone = [...this.paths.keys()].filter((other) => other === path || other.startsWith(`${path}/`));
     // The deepest go first, and a kill may come between any two.
     for (const other of gone.sort().reverse()) {
-      this.#change(`remove ${other}`);
+      this.change(`remove ${other}`);
       this.paths.delete(other);
     }
   }
 
   #forget(name: string): void {
-    this.#change(`forget ${name}`);
+    this.change(`forget ${name}`);
     const unit = this.units.get(name);
     if (unit) unit.enabled = false;
     this.paths.delete(unitFilePaths(name)[0]!);
@@ -308,13 +317,13 @@ export class SimulatedHost implements HostAccess {
     if (verb === 'enable' && !this.#exists(name)) {
       throw new Refused(`systemctl enable ${name}`, `Failed to enable unit: Unit file ${name} does not exist.`);
     }
-    this.#change(`${verb} ${name}`);
+    this.change(`${verb} ${name}`);
     Object.assign(this.#unit(name), change);
     return true;
   }
 
   #daemonReload(): void {
-    this.#change('daemon-reload');
+    this.change('daemon-reload');
     for (const [name, unit] of this.units) unit.read = this.#filesOf(name);
   }
 
@@ -327,7 +336,7 @@ export class SimulatedHost implements HostAccess {
     if (verb !== 'stop' && unit.masked) throw refuse(`Unit ${name} is masked.`);
     if (verb !== 'stop' && !this.#exists(name)) throw refuse(`Unit ${name} not found.`);
     if (verb === 'reload' && unit.active !== 'active') throw refuse(`${name} is not active, cannot reload.`);
-    this.#change(`${verb} ${name}`);
+    this.change(`${verb} ${name}`);
     if (isUp(unit) && (verb === 'stop' || verb === 'restart')) this.onUnit(name, 'stop');
     // As `templates/host/unit.sh` does: what somebody else started meanwhile is reloaded.
     const joins =
@@ -337,6 +346,8 @@ export class SimulatedHost implements HostAccess {
       const why = this.onUnit(name, 'reload');
       if (why) throw refuse(why);
       this.#stampReload(name);
+      // HAProxy's master process becomes the program that is installed; others only read their files again.
+      if (name === 'pgs-haproxy.service') unit.runs = this.#versions();
     } else if (verb === 'restart' || !isUp(unit)) this.#start(name);
     if (unit.active === 'failed') throw refuse(`Job for ${name} failed.`);
     return '';
@@ -346,11 +357,16 @@ export class SimulatedHost implements HostAccess {
     const unit = this.#unit(name);
     if (Object.keys(unit.read).length === 0) unit.read = this.#filesOf(name);
     unit.startedAtS = this.#nowS;
+    unit.runs = this.#versions();
     unit.loaded = {};
     unit.active = this.failing.delete(name) || this.onUnit(name, 'start') !== null ? 'failed' : 'active';
     const stamped = this.#stampedPaths(name, 'ExecStartPre');
     if (unit.active === 'failed' || stamped.length === 0) return;
     unit.loaded = { ...this.#hashes(stamped), ...this.#hashes(Object.keys(this.#filesOf(name))) };
+  }
+
+  #versions(): SimulatedUnit['runs'] {
+    return Object.fromEntries([...this.packages].map(([name, { installed }]) => [name, installed]));
   }
 
   #stampReload(name: string): void {
@@ -397,6 +413,7 @@ export class SimulatedHost implements HostAccess {
       startedAtS: 0,
       loaded: {},
       read: {},
+      runs: {},
     };
     this.units.set(name, unit);
     return unit;

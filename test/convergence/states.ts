@@ -53,6 +53,8 @@ export function outcome(fleet: SimulatedFleet): unknown {
         return { unit, active, enabled, masked, loaded: Object.keys(loaded).sort(), read: Object.keys(read).sort() };
       })
       .sort((a, b) => (a.unit < b.unit ? -1 : 1)),
+    packages: [...host.packages],
+    runs: [...host.units].map(([unit, { runs, active }]) => [unit, active === 'active' ? runs : {}]).sort(),
     listening: host.listening.map(({ port, process }) => `${port} ${process}`).sort(),
   }));
   return { hosts, dcs: dcsOutcome(fleet), databases: databaseOutcome(fleet) };

@@ -5,12 +5,14 @@ import { chaosCommand } from './chaos.js';
 import { clusterCommand } from './cluster.js';
 import { daemonCommand } from './daemon.js';
 import { dcsCommand } from './dcs.js';
+import { doctorCommand } from './doctor.js';
 import { drillCommand } from './drill.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
 import { certCommand, rotateCommand } from './secrets.js';
 import { stateCommand } from './state.js';
+import { updateCommand } from './update.js';
 import { watchdogCommand } from './watchdog.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
@@ -29,6 +31,8 @@ export const commands: (() => Command)[] = [
   certCommand,
   rotateCommand,
   stateCommand,
+  doctorCommand,
+  updateCommand,
   planCommand,
   applyCommand,
   useCommand,
