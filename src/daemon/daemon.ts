@@ -7,10 +7,13 @@ import { decide, missedCountMax, type Decision, type Schedule } from '../drills/
 import { acquireDrillLock, daemonLockable, DrillStore } from '../drills/store.js';
 import { acquireLock, type Lock } from '../state/lock.js';
 import { begun, endOrphans, handled, runTask } from './run-task.js';
+import { decideWatch, noWatchState, type WatchState } from './watch.js';
 import type { Task, World } from './world.js';
 
 /** Between two looks at the schedules; cron counts in minutes. */
 const tickMs = 5000;
+/** Between two looks at what runs on the hosts. */
+const watchMs = 60_000;
 
 /** Runs until the signal aborts. Never throws for what etcd or a drill does. */
 export async function runDaemon(world: World, signal: AbortSignal): Promise<void> {
@@ -50,14 +53,37 @@ async function standBy({ dcs }: World, say: (line: string) => void): Promise<Loc
 
 async function beActive(world: World, lock: Lock, signal: AbortSignal): Promise<void> {
   const waiting = new Map<string, string>();
+  let [watched, lastWatchMs] = [noWatchState, -Infinity];
   while (!signal.aborted) {
     try {
       await look(world, lock, signal, waiting);
+      if (world.watch && world.now().getTime() - lastWatchMs >= watchMs) {
+        lastWatchMs = world.now().getTime();
+        watched = await watch(world, watched, signal);
+      }
     } catch (thrown) {
       if (!signal.aborted) world.say(toPgsError(thrown).message);
     }
     await world.sleep(tickMs, signal);
   }
+}
+
+/** Says what is not as it should be, and starts what the policy lets it start. */
+async function watch(world: World, before: WatchState, signal: AbortSignal): Promise<WatchState> {
+  const { watch } = world;
+  if (!watch || watch.policy === 'off') return before;
+  const decision = decideWatch(await watch.look(), watch.policy, before, world.now().getTime());
+  decision.say.forEach((line) => world.say(line));
+  for (const down of decision.start) {
+    if (signal.aborted) break;
+    const why = await watch.start(down);
+    world.say(
+      why === null
+        ? `started ${down.unit} on ${down.host}`
+        : `${down.unit} on ${down.host} could not be started: ${why}`,
+    );
+  }
+  return decision.state;
 }
 
 /** One look at everything: what died is ended, and what is due is done. */

@@ -13,6 +13,7 @@ import { endLongTransactions, longTransactions } from '../postgres/wal.js';
 import { overridesQuery } from '../reconcile/rto.js';
 import { longTransactionS } from '../reconcile/switchover.js';
 import { pathsOf } from '../topology/cluster.js';
+import { lookAtUnits } from './watch-commands.js';
 
 /** A word itself, or what it has to be like: a regular expression of Python for the whole of it, or the hash of it. */
 export type Word = string | { like: string } | { sha256: string };
@@ -49,6 +50,7 @@ const postgresText = '/usr/lib/postgresql/[0-9]{2}/bin';
 export function gateRules(fleet: Pick<Inventory, 'hosts' | 'etcd'>): GateRule[] {
   return [
     ...looks(),
+    ...watching(),
     ...handOver(),
     ...undos(),
     ...processFaults(),
@@ -77,6 +79,14 @@ function looks(): GateRule[] {
     ),
     { argv: superuser, stdin: like("SELECT pg_read_file\\('pg_wal/[0-9A-F]{8}\\.history'\\)") },
   ];
+}
+
+/** To see which units of pgs run, and to start one that does not. */
+function watching(): GateRule[] {
+  const known = like(
+    `${patroniText}|pgs-pgbouncer(-replica)?@${tenantText}\\.service|pgs-(etcd|haproxy|fence)\\.service`,
+  );
+  return [{ argv: lookAtUnits.argv }, { argv: ['systemctl', 'start', '--', known] }];
 }
 
 const units: Word[] = [

@@ -15,6 +15,7 @@ import { stateKeys } from '../state/store.js';
 import { guardrails, type GuardFacts, type Refusal } from './guardrails.js';
 import { notify } from './notify.js';
 import { healLeft, performTask } from './perform.js';
+import { gatherWatch, startDown } from './watch-live.js';
 import type { Task, World } from './world.js';
 
 export interface LiveOptions {
@@ -32,6 +33,11 @@ export function liveWorld(fleet: OpenFleet, dcs: Dcs, { powerCommand, say }: Liv
     heal: (tenant) => healLeft(tenant, { fleet, powerCommand, say }),
     notify: async (run) => {
       for (const why of await notify(fleet.inventory, run)) say(`nobody was told: ${why}`);
+    },
+    watch: {
+      policy: fleet.inventory.watch ?? 'report',
+      look: () => gatherWatch(fleet, dcs),
+      start: (down) => startDown(fleet, dcs, down),
     },
     say,
     me: hostname(),

@@ -4,6 +4,7 @@ import type { DrillRun } from '../drills/run.js';
 import type { Schedule } from '../drills/schedule.js';
 import type { Dcs } from '../etcd/client.js';
 import type { Refusal } from './guardrails.js';
+import type { DownUnit, WatchFacts, WatchPolicy } from './watch.js';
 
 /** What is to be done, by a schedule or by hand. */
 export interface Task {
@@ -28,6 +29,14 @@ export interface World {
   /** Takes away what somebody who died left on the hosts; null, or what could not be healed. */
   heal(tenant: string): Promise<string | null>;
   notify(run: DrillRun): Promise<void>;
+  /** Units and keys that are not as they should be; absent: the daemon does not look. */
+  watch?: {
+    policy: WatchPolicy;
+    /** @throws PgsError while etcd does not answer */
+    look(): Promise<WatchFacts>;
+    /** Null, or why it could not be started. */
+    start(down: DownUnit): Promise<string | null>;
+  };
   /** A line of the log. */
   say(line: string): void;
   /** This machine, for the records. */

@@ -42,8 +42,7 @@ export const hostChecks: Check[] = [
   },
   {
     id: 'disk-fills',
-    looksFor:
-      'a file system of a tenant’s data or of etcd with less than 10 % (critical: 3 %) and 4 GiB (1 GiB) free',
+    looksFor: 'a file system of a tenant’s data or of etcd with less than 10 % (critical: 3 %) and 4 GiB (1 GiB) free',
     mends: 'free space; the finding names who holds WAL',
     reference: 'README.md, What is wrong',
     judge: (facts) =>

@@ -250,7 +250,8 @@ export const memberChecks: Check[] = [
     reference: patroniIssue(2296),
     judge: eachMember(({ t, look, status: { fencing, role }, host }) => {
       const { mode, verdict, reason, fix, device } = fencing;
-      if (mode === 'off' || verdict !== 'not fenced') return [];
+      // A pause releases the watchdog, and has a finding of its own.
+      if (mode === 'off' || verdict !== 'not fenced' || t.status.paused) return [];
       if (fencing.mechanism === 'pipe' && look.units[fenceUnit]?.active !== 'active') return [];
       // `automatic` accepts a machine without any watchdog.
       if (mode === 'automatic' && device === null && fix === null && (role !== 'leader' || fencing.armed)) return [];

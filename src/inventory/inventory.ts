@@ -21,6 +21,8 @@ export interface Inventory {
   door: FrontDoor;
   notify: Notify;
   drills: { backup: BackupCheck | null };
+  /** What the daemon does about units that do not run: `report` says it, `start-units` starts them too. Default: report. */
+  watch?: 'off' | 'report' | 'start-units' | undefined;
   defaults: Pick<TenantSpec, 'rpoBytes' | 'durability' | 'watchdog' | 'access'> & {
     rto: RtoPreset;
     postgres: number | null;

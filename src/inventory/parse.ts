@@ -90,6 +90,7 @@ function toInventory(file: InventoryFile, path: string, home: string): Inventory
       webhookPath: file.notify.webhook_file === undefined ? null : absolute(file.notify.webhook_file),
       command: file.notify.command ?? null,
     },
+    watch: file.watch.repair,
     drills: {
       backup: file.drills.backup
         ? { command: file.drills.backup.command, maxAgeMs: file.drills.backup.max_age_hours * 3_600_000 }

@@ -74,6 +74,9 @@ ${comment(notes.watchdog ?? 'required: only a leader with an armed watchdog take
 
 # Drills only with a young backup; the command gets the tenant's name and prints when its last backup ended.
 # drills: { backup: { command: [/usr/local/bin/last-backup], max_age_hours: 26 } }
+
+# What the daemon does about units that do not run: off, report (the default), or start-units.
+# watch: { repair: start-units }
 `;
 }
 

@@ -112,6 +112,7 @@ export const inventorySchema = z.strictObject({
   notify: z
     .strictObject({ webhook: webhook.optional(), webhook_file: path.optional(), command: argv.optional() })
     .prefault({}),
+  watch: z.strictObject({ repair: z.enum(['off', 'report', 'start-units']).default('report') }).prefault({}),
   drills: z
     .strictObject({
       backup: z.strictObject({ command: argv, max_age_hours: z.number().positive().max(10_000) }).optional(),

@@ -213,3 +213,33 @@ test('a clock that goes back by seconds runs nothing twice', async () => {
   await pass(90);
   expect(a.performed).toHaveLength(1);
 });
+
+test('of units that fail, the active daemon starts each once and then waits longer; none is started by one that only reports', async () => {
+  const started: string[] = [];
+  const watch = (policy: 'report' | 'start-units') => ({
+    policy,
+    look: () =>
+      Promise.resolve({
+        down: [
+          {
+            ...{ host: 'h1', unit: 'pgs-haproxy.service', tenant: null, active: 'failed', result: 'exit-code' },
+            sinceMs: Date.UTC(2026, 10, 21, 9),
+          },
+        ],
+        ...{ silent: [], foreignKeys: [], hold: {} },
+      }),
+    start: () => {
+      started.push(new Date().toISOString().slice(11, 19));
+      return Promise.resolve('it failed again');
+    },
+  });
+  const careful = start('a', { watch: watch('report') });
+  await pass(130);
+  expect(started).toEqual([]);
+  expect(careful.log.filter((l) => l.includes('pgs-haproxy.service on h1 is failed'))).toHaveLength(1);
+  await careful.stop();
+  const mending = start('b', { watch: watch('start-units') });
+  await pass(500);
+  expect(started.length).toBe(4);
+  expect(mending.log.filter((l) => l.includes('could not be started: it failed again'))).toHaveLength(4);
+});

@@ -14,6 +14,7 @@ import { scenarioFolders, listScenarios } from '../../../chaos/store.js';
 import { showStat } from '../../../haproxy/commands.js';
 import { tenantFile } from '../../../haproxy/places.js';
 import { gateRules } from '../../../src/daemon/gate-rules.js';
+import { lookAtUnits, startUnit } from '../../../src/daemon/watch-commands.js';
 import { etcdConfigFile } from '../../../src/etcd/desired.js';
 import type { Command } from '../../../src/host/command.js';
 import { shellLine } from '../../../src/host/shell-words.js';
@@ -88,6 +89,20 @@ describe('permitted is', () => {
       ),
     ]);
     expect(refusals(commands)).toEqual([]);
+  });
+
+  test('the look at units, and the start of one of pgs, but of no other', () => {
+    const ours = ['pgs-patroni@acme-co.service', 'pgs-pgbouncer-replica@acme.service', 'pgs-haproxy.service'];
+    expect(refusals([lookAtUnits, ...ours.map(startUnit)])).toEqual([]);
+    const others = [
+      'ssh.service',
+      'pgs-watchdog.service',
+      'postgresql@17-main.service',
+      'pgs-patroni@acme.service ssh',
+    ];
+    expect(refusals(others.map(startUnit))).toHaveLength(others.length);
+    const stop = { argv: ['systemctl', 'stop', '--', 'pgs-haproxy.service'], timeoutMs: 5000 };
+    expect(refusals([stop])).toHaveLength(1);
   });
 
   test('what is looked at', () => {

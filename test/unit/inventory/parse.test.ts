@@ -43,7 +43,8 @@ describe('a pgs.yaml without faults', () => {
       etcd: { kind: 'fleet', members: ['h1', 'h2', 'h3'], clientPort: 2379, peerPort: 2380 },
       door: { port: 5432 },
       notify: { webhook: null, webhookPath: null, command: null },
-      drills: { backup: null },
+      watch: 'report',
+    drills: { backup: null },
       defaults: { postgres: null, rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'required' },
     });
   });
