@@ -63,7 +63,7 @@ async function mend({ mend: { command, on: host } }: Finding): Promise<void> {
   }
 }
 
-/** `[id, what is wrong, how it is planted, what of it may be left after its own mend]` */
+/** `[id, what is wrong, how it is planted]` */
 const planted: [id: string, what: string, plant: () => Promise<unknown>][] = [
   ['patroni-paused', 'a pause that was forgotten', () => pgsOk(['cluster', 'pause', tenant])],
   [
@@ -112,11 +112,7 @@ const planted: [id: string, what: string, plant: () => Promise<unknown>][] = [
   [
     'unit-failed',
     'a unit that failed',
-    () =>
-      on(
-        replica.host,
-        'systemctl start pgs-etcd-defrag.service; systemctl kill pgs-etcd-defrag.timer; systemd-run --quiet --unit=pgs-broken.service --property=RemainAfterExit=no false; sleep 1',
-      ),
+    () => onOk(replica.host, `${failsOnce} && systemctl start pgs-broken.service && sleep 1`),
   ],
   ['drift', 'a file that was edited', () => onOk(replica.host, `echo '# mine' >>/etc/systemd/system/${patroni}`)],
   ['haproxy-stale', 'a configuration that HAProxy has not loaded', staleHaproxy],
@@ -128,6 +124,10 @@ const planted: [id: string, what: string, plant: () => Promise<unknown>][] = [
 function pooler(command: string): string {
   return `runuser -u pgs-${tenant} -- psql -Xqw -h /run/pgs/${tenant} -p ${ports.pooler} -U pgbouncer -c ${command} pgbouncer`;
 }
+
+const unitLines = "'[Service]' 'ExecStart=/bin/sh -c \"test -e /root/tried && sleep 900; touch /root/tried; exit 1\"'";
+/** What is well the second time. */
+const failsOnce = `rm -f /root/tried; printf '%s\\n' ${unitLines} >/run/systemd/system/pgs-broken.service && systemctl daemon-reload`;
 
 /** As root of etcd, from a member's own files. */
 function etcdctl(words: string): string {
@@ -221,6 +221,7 @@ test.each(planted)('%s: %s is found and mended', { timeout: 240_000 }, async (id
 });
 
 test('nothing is left of all that', async () => {
+  await on(replica.host, 'systemctl stop pgs-broken.service');
   await pgsOk(['host', 'prepare']);
   await pgsOk(['apply', tenant]);
   await until('nothing is wrong', async () => (await findings()).length === 0);

@@ -4,6 +4,7 @@ import type { Permission } from '../../../src/etcd/logins.js';
 import {
   ensureTenantAccess,
   planTenantAccess,
+  readTenantKeys,
   removeTenantAccess,
   removeTenantKeys,
   tenantAccessFacts,
@@ -131,5 +132,18 @@ describe('a tenant’s login', () => {
       'pgs-acme2',
       '/pgs/dcs/acme2/leader',
     ]);
+  });
+});
+
+describe("what is in a tenant's place in etcd", () => {
+  it('is Patroni’s, or foreign', async () => {
+    const dcs = new MemoryDcs();
+    const prefix = tenantKeyPrefix('acme');
+    for (const name of ['config', 'initialize', 'leader', 'members/acme-1', 'status', 'sync', 'history', 'failsafe'])
+      await dcs.put(`${prefix}${name}`, name === 'initialize' ? '7443' : '{}');
+    expect(await readTenantKeys(dcs, 'acme')).toMatchObject({ initialize: '7443', foreign: [] });
+    for (const name of ['notes', 'members/acme-1/x', 'optime']) await dcs.put(`${prefix}${name}`, '');
+    const { foreign } = await readTenantKeys(dcs, 'acme');
+    expect(foreign.sort()).toEqual([`${prefix}members/acme-1/x`, `${prefix}notes`, `${prefix}optime`]);
   });
 });

@@ -51,6 +51,13 @@ test('a plan says NOT FENCED, and what that can mean, unless the watchdog is req
   expect(notesOf('required')).toEqual([]);
 });
 
+test('a key of somebody else in its place in etcd is said, and left', () => {
+  const input = wantedInput();
+  const plan = planCluster({ ...input, facts: { ...input.facts, foreignKeys: ['/pgs/dcs/acme/notes'] } });
+  expect(plan.steps).toEqual([]);
+  expect(plan.notes?.join()).toContain('/pgs/dcs/acme/notes in etcd is neither');
+});
+
 describe('a new tenant', () => {
   const bare = () => {
     const input = wantedInput();
