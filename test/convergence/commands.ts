@@ -132,7 +132,15 @@ export async function makeFleets(): Promise<Fleets> {
   const short = new SimulatedFleet(made);
   short.hosts.get(hostOf(short, 'acme-2'))!.powerOff();
   await fleet.run(destroy(false));
-  return { bare, empty, made, lost: short.snapshot(), stopped: resting.snapshot(), retired: fleet.snapshot(), outdated: outdated.snapshot() };
+  return {
+    bare,
+    empty,
+    made,
+    lost: short.snapshot(),
+    stopped: resting.snapshot(),
+    retired: fleet.snapshot(),
+    outdated: outdated.snapshot(),
+  };
 }
 
 export interface StoredMembers {

@@ -44,7 +44,7 @@ describe('a pgs.yaml without faults', () => {
       door: { port: 5432 },
       notify: { webhook: null, webhookPath: null, command: null },
       watch: 'report',
-    drills: { backup: null },
+      drills: { backup: null },
       defaults: { postgres: null, rto: 'norm', rpoBytes: 0, durability: 'available', watchdog: 'required' },
     });
   });
