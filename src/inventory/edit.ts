@@ -50,7 +50,7 @@ export function changedText(text: string, change: (document: Document) => void):
  */
 function spliceLines(text: string, before: string, after: string): string | null {
   const [typed, old, next] = [text, before, after].map((whole) => whole.split('\n')) as [string[], string[], string[]];
-  if (typed.length !== old.length || typed.some((line, index) => line.trim() !== old[index]!.trim())) return null;
+  if (typed.length !== old.length || typed.some((line, index) => bare(line) !== bare(old[index]!))) return null;
   const shorter = Math.min(old.length, next.length);
   let head = 0;
   while (head < shorter && old[head] === next[head]) head += 1;
@@ -59,4 +59,9 @@ function spliceLines(text: string, before: string, after: string): string | null
   return [...typed.slice(0, head), ...next.slice(head, next.length - tail), ...typed.slice(typed.length - tail)].join(
     '\n',
   );
+}
+
+/** It also writes one space before a comment where people line them up. */
+function bare(line: string): string {
+  return line.trim().replace(/\s+/g, ' ');
 }

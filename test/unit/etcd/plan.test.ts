@@ -48,6 +48,7 @@ function made(name: string): ReachableHost {
   const units: Record<string, UnitFact> = {};
   const hashes: Record<string, string> = {};
   for (const r of resources) {
+    if (r.kind === 'absent') paths[r.name] = { kind: 'absent' };
     if (r.kind === 'directory')
       paths[r.path] = { kind: 'directory', owner: r.owner, group: r.group, mode: r.mode, empty: false };
     if (r.kind === 'file') {
