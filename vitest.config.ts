@@ -8,7 +8,14 @@ export default defineConfig({
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'golden', include: ['test/golden/**/*.test.ts'], testTimeout: 60_000 } },
-      { test: { name: 'convergence', include: ['test/convergence/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'convergence',
+          include: ['test/convergence/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
       // A live HAProxy on this machine, which needs no root and no other machine.
       { test: { name: 'loopback', include: ['test/loopback/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       {
