@@ -76,8 +76,7 @@ export function desiredHaproxy({ address }: Host): Resource[] {
 export function absentHaproxy(): Resource[] {
   return [
     { kind: 'absent', what: 'unit', name: haproxyUnit, destructive: false },
-    { kind: 'absent', what: 'path', name: `/etc/systemd/system/${haproxyUnit}`, destructive: false },
-    { kind: 'absent', what: 'path', name: '/etc/pgs/haproxy', destructive: false },
+    ...absent([`/etc/systemd/system/${haproxyUnit}`, '/etc/pgs/haproxy']),
   ];
 }
 

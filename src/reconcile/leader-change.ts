@@ -102,7 +102,8 @@ export async function whileHeld<T>(
   const silent = await inPhase('checkpoint', options, async () => {
     const written = stopping.map((name) => checkpoint(session, open, memberOf(open, name)));
     // Looked for here, where nobody is held: on a host that is lost, ssh waits for longer than clients may be held.
-    const [result] = await Promise.all([silentHosts(session, cluster), ...written]);
+    const entries = cluster.entries.map(({ name }) => name);
+    const [result] = await Promise.all([silentHosts(session, entries), ...written]);
     const left = result.length > 0 ? `; ${result.join(', ')} does not answer: nobody is held there` : '';
     return {
       result,

@@ -27,9 +27,9 @@ export interface PausedPoolers {
 /** For a host's answer beyond what its transactions may take. Together they end before the first undo, with time left to switch. */
 const answerLimitMs = 2000;
 
-/** Hosts that ssh does not reach: nobody is held there, and nothing is expected of them. */
-export async function silentHosts(session: Session, { entries }: Cluster): Promise<string[]> {
-  const asked = entries.map(async ({ name }) => {
+/** Those of the hosts that ssh does not reach within 5 s. */
+export async function silentHosts(session: Session, hosts: string[]): Promise<string[]> {
+  const asked = hosts.map(async (name) => {
     const answer = await session.hosts
       .get(name)
       .run({ argv: ['true'], timeoutMs: 5000 })

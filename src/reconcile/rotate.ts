@@ -16,6 +16,7 @@ import { ensureTenantSecrets, reissueAll, reissueRest, type TenantSecrets } from
 import type { TenantLock } from '../state/lock.js';
 import { applyCluster, planOf, refuseNotReady, withTenantLock, type ChangeOptions } from './change.js';
 import { gatherCluster, openCluster, storeSecrets, withCluster, type OpenCluster } from './cluster.js';
+import { silentHosts } from './poolers.js';
 import { refuseMoving, refuseOtherJob } from './job.js';
 import { resumeRotation } from './plan-rotation.js';
 import { proveRotation, type Proof } from './prove-rotation.js';
@@ -129,7 +130,7 @@ async function refuseUnfit(session: Session, { cluster, patroni }: OpenCluster):
   const leader = findLeader(facts)?.name;
   const streaming = streamingReplicas(facts);
   const fallen = cluster.members.map((m) => m.name).filter((name) => name !== leader && !streaming.includes(name));
-  const silent = await silentEntries(
+  const silent = await silentHosts(
     session,
     cluster.entries.map((entry) => entry.name),
   );
@@ -146,17 +147,6 @@ async function refuseUnfit(session: Session, { cluster, patroni }: OpenCluster):
     found: found.join('; '),
     hint: `Mend that first: \`pgs cluster status ${cluster.tenant}\`, \`pgs apply ${cluster.tenant}\`. Nothing was changed.`,
   });
-}
-
-async function silentEntries(session: Session, hosts: string[]): Promise<string[]> {
-  const asked = hosts.map(async (name) => {
-    const answer = await session.hosts
-      .get(name)
-      .run({ argv: ['true'], timeoutMs: 5000 })
-      .catch(() => null);
-    return answer ? [] : [name];
-  });
-  return (await Promise.all(asked)).flat();
 }
 
 async function begun(

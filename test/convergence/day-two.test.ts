@@ -6,7 +6,7 @@ import { switchOver } from '../../src/reconcile/switchover.js';
 import { apply, makeFleets, pause, reinit, restart, stop, tenant, type Fleets, type Work } from './commands.js';
 import { describeKills } from './kills.js';
 import { SimulatedFleet } from './simulated-fleet.js';
-import { lasting, planFor, record } from './states.js';
+import { planFor, record, refusal } from './states.js';
 
 vi.mock('../../src/secrets/renewal.js', () => import('./paper-certificates.js'));
 
@@ -43,14 +43,6 @@ async function cluster(fleet: SimulatedFleet, work: Work): Promise<string[]> {
   return fleet.changes
     .slice(before)
     .filter((what) => what.startsWith('cluster: ') || /(stop|restart) pgs-patroni@acme/.test(what));
-}
-
-async function refusal(fleet: SimulatedFleet, work: Work): Promise<PgsError> {
-  const before = fleet.changes.length;
-  const thrown: unknown = await fleet.run(work).catch((error: unknown) => error);
-  if (!(thrown instanceof PgsError)) throw thrown;
-  expect(lasting(fleet.changes.slice(before))).toEqual([]);
-  return thrown;
 }
 
 const set = (settings: Record<string, string | number>) => apply({ settings });

@@ -1,7 +1,6 @@
 // Hosts that come and go, with two tenants: killed before a change, the same command finishes it, and no tenant has less than it should.
 
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { PgsError } from '../../src/errors.js';
 import {
   drainHost,
   undoDrain,
@@ -14,7 +13,7 @@ import { addToFleet, removeFromFleet, replaceInFleet } from '../../src/reconcile
 import { create, hostOf, makeFleets, neighbour, tenant, undisturbed, type Fleets } from './commands.js';
 import { Killed } from './simulated-host.js';
 import { SimulatedFleet, type FleetState } from './simulated-fleet.js';
-import { lasting, planFor } from './states.js';
+import { lasting, planFor, refusalOf } from './states.js';
 
 vi.mock('../../src/secrets/renewal.js', () => import('./paper-certificates.js'));
 
@@ -85,13 +84,7 @@ async function expectToFinish(start: FleetState, job: Job, host: string): Promis
   }
 }
 
-async function refusal(fleet: SimulatedFleet, job: Job): Promise<PgsError> {
-  const before = fleet.changes.length;
-  const thrown: unknown = await job(fleet).catch((error: unknown) => error);
-  if (!(thrown instanceof PgsError)) throw thrown;
-  expect(lasting(fleet.changes.slice(before))).toEqual([]);
-  return thrown;
-}
+const refusal = (fleet: SimulatedFleet, job: Job) => refusalOf(fleet, () => job(fleet));
 
 describe('a drain', () => {
   test('moves every member, leaders too, and is finished by the same command', { timeout: 300_000 }, async () => {

@@ -2,7 +2,6 @@
 // still do when it comes back.
 
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { PgsError } from '../../src/errors.js';
 import {
   apply,
   hostOf,
@@ -14,12 +13,11 @@ import {
   scale,
   tenant,
   type Fleets,
-  type Work,
 } from './commands.js';
 import { describeKills } from './kills.js';
 import { Killed } from './simulated-host.js';
 import { SimulatedFleet } from './simulated-fleet.js';
-import { lasting, outcome, planFor, record } from './states.js';
+import { outcome, planFor, record, refusal } from './states.js';
 
 vi.mock('../../src/secrets/renewal.js', () => import('./paper-certificates.js'));
 
@@ -45,14 +43,6 @@ const serving = (fleet: SimulatedFleet) =>
 
 const freeHost = (fleet: SimulatedFleet) =>
   [...fleet.hosts.keys()].find((host) => !membersOf(fleet).members.some((m) => m.host === host))!;
-
-async function refusal(fleet: SimulatedFleet, work: Work): Promise<PgsError> {
-  const before = fleet.changes.length;
-  const thrown: unknown = await fleet.run(work).catch((error: unknown) => error);
-  if (!(thrown instanceof PgsError)) throw thrown;
-  expect(lasting(fleet.changes.slice(before))).toEqual([]);
-  return thrown;
-}
 
 describe('scaling', () => {
   test('up restarts nobody, and gives a name that was never given', async () => {

@@ -1,5 +1,7 @@
 // What convergence tests compare: every state that a killed run may leave behind, and what a fleet comes to apart from its secrets.
 
+import { expect } from 'vitest';
+import { PgsError } from '../../src/errors.js';
 import { planOf } from '../../src/reconcile/change.js';
 import { gatherCluster, openCluster } from '../../src/reconcile/cluster.js';
 import type { Plan } from '../../src/reconcile/step.js';
@@ -27,6 +29,20 @@ export async function record(start: FleetState, work: Work): Promise<Recorded> {
 /** Changes apart from those by which a run takes and gives back its lock. */
 export function lasting(changes: string[]): string[] {
   return changes.filter((what) => !/lease|\/pgs\/state\/locks\//.test(what));
+}
+
+/** What a command that is refused says; it has changed nothing. */
+export async function refusal(fleet: SimulatedFleet, work: Work): Promise<PgsError> {
+  return refusalOf(fleet, () => fleet.run(work));
+}
+
+/** The same of a job that runs several commands. */
+export async function refusalOf(fleet: SimulatedFleet, job: () => Promise<unknown>): Promise<PgsError> {
+  const before = fleet.changes.length;
+  const thrown: unknown = await job().catch((error: unknown) => error);
+  if (!(thrown instanceof PgsError)) throw thrown;
+  expect(lasting(fleet.changes.slice(before))).toEqual([]);
+  return thrown;
 }
 
 export async function planFor(fleet: SimulatedFleet, tenant: string): Promise<Plan> {

@@ -19,7 +19,7 @@ import {
 } from './commands.js';
 import { describeKills } from './kills.js';
 import { SimulatedFleet, type FleetState } from './simulated-fleet.js';
-import { lasting, record } from './states.js';
+import { lasting, record, refusal } from './states.js';
 
 vi.mock('../../src/secrets/renewal.js', () => import('./paper-certificates.js'));
 
@@ -49,14 +49,6 @@ async function changes(state: FleetState, work: Work): Promise<{ fleet: Simulate
   const before = fleet.changes.length;
   await fleet.run(work);
   return { fleet, changed: lasting(fleet.changes.slice(before)) };
-}
-
-async function refusal(fleet: SimulatedFleet, work: Work): Promise<PgsError> {
-  const before = fleet.changes.length;
-  const thrown: unknown = await fleet.run(work).catch((error: unknown) => error);
-  if (!(thrown instanceof PgsError)) throw thrown;
-  expect(lasting(fleet.changes.slice(before))).toEqual([]);
-  return thrown;
 }
 
 describe('an update', () => {
