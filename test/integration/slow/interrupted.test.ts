@@ -1,10 +1,10 @@
 // pgs killed on real machines while it makes and removes a tenant: the same command again goes on from there. Which step it is
 // killed at follows from a seed (PGS_TEST_SEED); every step is tried against simulated hosts in test/convergence.
 
-import { spawn } from 'node:child_process';
 import { afterAll, describe, expect, test } from 'vitest';
 import { seededRandom } from '../../../chaos/targets.js';
-import { destroyQuietly, environment, on, pgs, pgsJson, pgsOk, psqlOk, root, statusOf, type Ran } from '../machines.js';
+import { interrupt } from '../interrupt.js';
+import { destroyQuietly, on, pgs, pgsJson, pgsOk, psqlOk, statusOf } from '../machines.js';
 
 const seed = Number(process.env.PGS_TEST_SEED ?? 20261121);
 const tenant = 'killed';
@@ -75,20 +75,4 @@ async function killAt(command: string[], part: number): Promise<string> {
   const reported = ran.stderr.split('\n').filter((line) => line.includes('✓'));
   expect(reported.length, ran.stderr).toBeGreaterThanOrEqual(lines);
   return `seed ${seed}: ${command.slice(0, 2).join(' ')} killed after ${lines} of ${steps.length} steps, at:${reported.at(-1)}`;
-}
-
-/** Runs pgs and sends it a signal as soon as it has reported so many steps. */
-function interrupt(args: string[], signal: NodeJS.Signals, lines: number): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(`${root}bin/pgs`, args, { env: environment, cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-    let [stdout, stderr, sent] = ['', '', false];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => {
-      stderr += chunk.toString();
-      if (sent || stderr.split('✓').length <= lines) return;
-      sent = child.kill(signal);
-    });
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
 }

@@ -1,21 +1,10 @@
 // Secrets and certificates replaced on real machines while clients write through `primary`: nothing acknowledged is lost, no client sees an
 // error, and the old ones are refused.
 
-import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seededRandom } from '../../../chaos/targets.js';
-import {
-  destroyQuietly,
-  environment,
-  onOk,
-  pgs,
-  pgsJson,
-  pgsOk,
-  psqlOk,
-  root,
-  until,
-  untilHealthy,
-} from '../machines.js';
+import { interrupt } from '../interrupt.js';
+import { destroyQuietly, onOk, pgs, pgsJson, pgsOk, psqlOk, untilHealthy } from '../machines.js';
 import { underLoad, unfelt } from '../under-load.js';
 
 const seed = Number(process.env.PGS_TEST_SEED ?? 20261121);
@@ -74,7 +63,7 @@ describe('all secrets of a tenant', () => {
     process.stdout.write(`killed after ${lines.join(' and ')} steps: PGS_TEST_SEED=${seed}\n`);
     let done: Rotated | null = null;
     const verdict = await underLoad(tenant, async () => {
-      for (const after of lines) await killAfter(after);
+      for (const after of lines) await interrupt(['rotate', tenant], 'SIGKILL', after);
       done = await rotate();
     });
     expect(verdict).toMatchObject(unfelt);
@@ -162,16 +151,3 @@ describe('certificates', () => {
     await nothingLeft();
   }, 400_000);
 });
-
-/** Runs the rotation and kills it when it has reported so many steps. */
-async function killAfter(lines: number): Promise<void> {
-  const child = spawn(`${root}bin/pgs`, ['rotate', tenant], { env: environment, cwd: root });
-  let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise((resolve) => child.on('close', resolve));
-  let over = false;
-  void ended.then(() => (over = true));
-  await until('so many steps are done', () => Promise.resolve(over || stderr.split('✓').length > lines));
-  child.kill('SIGKILL');
-  await ended;
-}
