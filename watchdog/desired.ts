@@ -19,6 +19,8 @@ const root = { owner: 'root', group: 'root' };
 
 /** The device that a tenant's Patroni holds on a host of its own. */
 export const deviceNode = '/dev/watchdog';
+/** The kernel's first watchdog has two nodes, of different classes. */
+const deviceNodes = [deviceNode, '/dev/watchdog0'];
 
 export function mechanismOf(member: PlacedMember): Mechanism {
   return member.host.fencing === 'device' ? 'device' : 'pipe';
@@ -124,6 +126,8 @@ function desiredDevice({ osUser }: Cluster): Resource[] {
       content: renderTemplate('watchdog/udev.rules.eta', { user: osUser }),
       ...root,
     },
+    // udev's rule is for devices that appear; this one is there already.
+    ...deviceNodes.map((path): Resource => ({ kind: 'device', path, mode: '0600', owner: osUser, group: 'root' })),
   ];
 }
 

@@ -38,6 +38,8 @@ function changeLines(resource: Resource): string[] {
       return [`user ${resource.name} ${resource.home}`];
     case 'directory':
       return [`directory ${resource.owner} ${resource.group} ${resource.mode} ${resource.path}`];
+    case 'device':
+      return [`device ${resource.owner} ${resource.group} ${resource.mode} ${resource.path}`];
     case 'file': {
       const content = reveal(resource.content);
       const { owner, group, mode, path, validate = [] } = resource;

@@ -4,7 +4,14 @@ import { PgsError } from '../errors.js';
 import type { Diff } from '../reconcile/step.js';
 import { Secret } from '../secrets/secret.js';
 import type { PathFact, ReachableHost } from './facts.js';
-import type { AbsentResource, DirectoryResource, FileResource, Resource, UnitResource } from './resource.js';
+import type {
+  AbsentResource,
+  DeviceResource,
+  DirectoryResource,
+  FileResource,
+  Resource,
+  UnitResource,
+} from './resource.js';
 import { contentHash } from './resource-rules.js';
 import { unitFilePaths } from './unit-files.js';
 
@@ -26,6 +33,8 @@ export function differences(resource: Resource, host: string, facts: ReachableHo
       return compareDirectory(resource, host, known(facts.paths[resource.path], resource.path, host));
     case 'file':
       return compareFile(resource, host, known(facts.paths[resource.path], resource.path, host));
+    case 'device':
+      return compareDevice(resource, host, known(facts.paths[resource.path], resource.path, host));
     case 'unit':
       return compareUnitSetting(resource, host, facts);
     case 'absent':
@@ -54,6 +63,12 @@ function access(of: { owner: string; group: string; mode: string }): string {
 function compareDirectory(wanted: DirectoryResource, host: string, found: PathFact): Diff[] {
   if (found.kind === 'absent') return differ(wanted.path, 'absent', `directory ${access(wanted)}`);
   if (found.kind !== 'directory') throw inTheWay(wanted.path, host, 'directory');
+  return differ(wanted.path, access(found), access(wanted));
+}
+
+function compareDevice(wanted: DeviceResource, host: string, found: PathFact): Diff[] {
+  if (found.kind === 'absent') return [];
+  if (found.kind !== 'other') throw inTheWay(wanted.path, host, 'device');
   return differ(wanted.path, access(found), access(wanted));
 }
 

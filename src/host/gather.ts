@@ -38,7 +38,7 @@ export function wantedFor(resources: Resource[]): WantedFacts {
   for (const resource of resources) {
     if (resource.kind === 'file') continue;
     if (resource.kind === 'user') users.add(resource.name);
-    else if (resource.kind === 'directory') wantPath(resource.path, false);
+    else if (resource.kind === 'directory' || resource.kind === 'device') wantPath(resource.path, false);
     else if (resource.kind === 'unit') {
       units.add(resource.name);
       resource.loads.forEach(onlyKnow);

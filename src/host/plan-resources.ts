@@ -128,7 +128,7 @@ export function inOrder(resources: Resource[]): Resource[] {
     ...gone('unit'),
     ...resources.filter((r) => r.kind === 'user'),
     ...directories.sort((a, b) => depth(a.path) - depth(b.path)),
-    ...resources.filter((r) => r.kind === 'file'),
+    ...resources.filter((r) => r.kind === 'file' || r.kind === 'device'),
     ...gone('path').sort((a, b) => depth(b.name) - depth(a.name)),
     ...gone('user'),
     ...resources.filter((r) => r.kind === 'unit'),

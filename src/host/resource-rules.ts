@@ -64,6 +64,7 @@ function rulesOf(resource: Resource): [what: string, text: string, rule: RegExp]
       ];
     case 'directory':
     case 'file':
+    case 'device':
       return [
         ['absolute path', resource.path, absolutePath],
         ['user name', resource.owner, userName],
@@ -83,8 +84,8 @@ function rulesOf(resource: Resource): [what: string, text: string, rule: RegExp]
 }
 
 function pathOf(resource: Resource): string | null {
-  if (resource.kind === 'directory' || resource.kind === 'file') return resource.path;
-  return resource.kind === 'absent' && resource.what === 'path' ? resource.name : null;
+  if (resource.kind === 'absent') return resource.what === 'path' ? resource.name : null;
+  return 'path' in resource ? resource.path : null;
 }
 
 /** Wanting a thing and its absence at once would never converge. */

@@ -3,7 +3,13 @@
 
 import type { Secret } from '../secrets/secret.js';
 
-export type Resource = UserResource | DirectoryResource | FileResource | UnitResource | AbsentResource;
+export type Resource =
+  | UserResource
+  | DirectoryResource
+  | FileResource
+  | DeviceResource
+  | UnitResource
+  | AbsentResource;
 
 /** A system user with a group of the same name, no password, no shell. */
 export interface UserResource {
@@ -34,6 +40,15 @@ export interface FileResource {
    * code leaves the old file.
    */
   validate?: string[];
+}
+
+/** Whose a device node is. pgs makes none: one that is not there is left for the kernel to make, and for others to miss. */
+export interface DeviceResource {
+  kind: 'device';
+  path: string;
+  owner: string;
+  group: string;
+  mode: string;
 }
 
 /** A systemd unit (its file is a FileResource of its own). */

@@ -3,6 +3,7 @@
 #   unit-gone UNIT                            forget a stopped unit: disable it, remove its own file and stamp
 #   user NAME HOME                            system user with a group of its own, no shell
 #   directory OWNER GROUP MODE PATH
+#   device OWNER GROUP MODE PATH              only if it is there
 #   file OWNER GROUP MODE SIZE ARGS PATH      ARGS lines of a validating command, then SIZE bytes of content and a newline
 #   remove PATH
 #   user-gone NAME
@@ -87,6 +88,12 @@ make_directory() {
   seen=
 }
 
+own_device() {
+  [ -e "$4" ] || return 0
+  [ ! -L "$4" ] && { [ -c "$4" ] || [ -b "$4" ]; } || fail 'it is no device'
+  chown -- "$1:$2" "$4" && chmod -- "$3" "$4" || fail
+}
+
 # SIZE NEW MODE OWNER:GROUP PATH: takes the content from standard input and puts it in place; without a PATH it stays at NEW.
 # One process for all of that, because a tenant has dozens of files. It is run as whoever owns the ground.
 # shellcheck disable=SC2016
@@ -154,6 +161,7 @@ while read -r kind a b c d e f; do
     unit-gone) doing="removing unit $a" && forget_unit "$a" ;;
     user) doing="creating user $a" && add_user "$a" "$b" ;;
     directory) doing="creating directory $d" && make_directory "$a" "$b" "$c" "$d" ;;
+    device) doing="giving $d to $a" && own_device "$a" "$b" "$c" "$d" ;;
     file) doing="writing $f" && write_file "$a" "$b" "$c" "$d" "$e" "$f" ;;
     remove) doing="removing $a" && remove_path "$a" ;;
     user-gone) doing="removing user $a" && remove_user "$a" ;;

@@ -247,6 +247,7 @@ export class SimulatedHost implements HostAccess {
       if (kind === 'unit-gone') this.#forget(a);
       else if (kind === 'user') this.#addUser(a, b);
       else if (kind === 'directory') this.#put(d, directory(a, b, c));
+      else if (kind === 'device') this.#own(d, a, b, c);
       else if (kind === 'file') {
         for (let i = 0; i < Number(e); i++) takeLine();
         const content = rest.subarray(0, Number(d)).toString();
@@ -260,6 +261,13 @@ export class SimulatedHost implements HostAccess {
     for (const [verb, name] of settings) reload = this.#setUnit(verb, name) || reload;
     if (reload) this.#daemonReload();
     return '';
+  }
+
+  #own(path: string, owner: string, group: string, mode: string): void {
+    const device = this.paths.get(path);
+    if (!device || same(device, { ...device, owner, group, mode })) return;
+    this.change(`give ${path} to ${owner}`);
+    this.paths.set(path, { ...device, owner, group, mode });
   }
 
   #addUser(name: string, home: string): void {

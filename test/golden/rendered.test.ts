@@ -31,6 +31,7 @@ function listing(resources: Resource[]): string {
     if (r.kind === 'directory') return `directory ${r.path} ${r.owner}:${r.group} ${r.mode}`;
     if (r.kind === 'file')
       return `file ${r.path} ${r.owner}:${r.group} ${r.mode} ${typeof r.content === 'string' ? 'plain' : 'secret'}`;
+    if (r.kind === 'device') return `device ${r.path} ${r.owner}:${r.group} ${r.mode}`;
     if (r.kind === 'unit') return `unit ${r.name} ${r.state} on change ${r.onChange}`;
     return `absent ${r.what} ${r.name}`;
   });

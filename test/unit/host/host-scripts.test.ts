@@ -148,6 +148,27 @@ describe.skipIf(process.getuid?.() !== 0)('applying files', () => {
     expect(lstatSync(dir)).toMatchObject({ uid: 0 });
   });
 
+  it('gives a device to a user, leaves one that is not there, and touches nothing else', async () => {
+    const device = (name: string): Resource => ({
+      kind: 'device',
+      path: `${dir}/${name}`,
+      owner: 'daemon',
+      group: 'root',
+      mode: '0600',
+    });
+    // The null device under another name: it may be anybody's.
+    execFileSync('mknod', ['-m', '0644', `${dir}/null`, 'c', '1', '3']);
+    await apply(device('null'), device('never-was'));
+    expect(lstatSync(`${dir}/null`)).toMatchObject({ uid: daemonUid, gid: 0 });
+    expect(lstatSync(`${dir}/null`).mode & 0o7777).toBe(0o600);
+    expect(readdirSync(dir)).toEqual(['null']);
+    writeFileSync(`${dir}/file`, '');
+    symlinkSync(`${dir}/null`, `${dir}/link`);
+    for (const name of ['file', 'link']) {
+      expect((await failureOf(apply(device(name)))).details.found).toContain('is no device');
+    }
+  });
+
   it('makes directories with the parents before the children and removes children first', async () => {
     const directory = (path: string): Resource => ({
       kind: 'directory',

@@ -94,6 +94,31 @@ function errorOf(act: () => unknown): PgsError {
   throw new Error('nothing was thrown');
 }
 
+describe('a device', () => {
+  const device: Resource = { kind: 'device', path: '/dev/watchdog', owner: 'pgs-t', group: 'root', mode: '0600' };
+  const found = (fact: PathFact) => plan([device], host({ paths: { [device.path]: fact } }));
+  const node = { kind: 'other', owner: 'pgs-t', group: 'root', mode: '0600' } as const;
+
+  it("that is the user's, or is not there, gives no step", () => {
+    expect(found(node)).toEqual([]);
+    expect(found({ kind: 'absent' })).toEqual([]);
+  });
+
+  it("that is somebody else's is given to the user", () => {
+    const [step] = found({ ...node, owner: 'root' });
+    expect(step).toMatchObject({
+      destructive: false,
+      diff: [{ what: '/dev/watchdog', before: 'root:root 0600', after: 'pgs-t:root 0600' }],
+      action: { kind: 'resources', resources: [device] },
+    });
+  });
+
+  it('in whose place is a file is refused', () => {
+    const file = { kind: 'file', owner: 'root', group: 'root', mode: '0600', sha256: '' } as const;
+    expect(errorOf(() => found(file)).code).toBe('unfit');
+  });
+});
+
 describe('a unit that should run', () => {
   it('gives no step when it runs with all that it should have loaded', () => {
     expect(plan(all, host())).toEqual([]);
