@@ -3,10 +3,10 @@
 
 import type { Resource } from '../src/host/resource.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
-import { bootstrapTiming, presets } from '../src/topology/presets.js';
+import { presets } from '../src/topology/presets.js';
 import type { Cluster, PlacedMember } from '../src/topology/cluster.js';
 import type { PatroniWatchdog } from '../src/topology/watchdog.js';
-import { bootstrapTtlS, serviceStallS, watchdogTiming, type Mechanism } from './policy.js';
+import { serviceStallS, watchdogTiming, type Mechanism } from './policy.js';
 
 export const fenceUnit = 'pgs-fence.service';
 const failedUnit = 'pgs-fence-failed.service';
@@ -42,7 +42,6 @@ export function patroniWatchdog(cluster: Cluster, member: PlacedMember): Patroni
   if (spec.watchdog === 'off') {
     return {
       config: { mode: 'off' },
-      bootstrapTtlS: bootstrapTiming.ttlS,
       after: [],
       before: [],
       binds: [],
@@ -50,7 +49,6 @@ export function patroniWatchdog(cluster: Cluster, member: PlacedMember): Patroni
     };
   }
   const shared = {
-    bootstrapTtlS: bootstrapTtlS(bootstrapTiming, steady),
     config: { mode: spec.watchdog, safety_margin: watchdogTiming(steady).safetyMarginS },
   };
   if (mechanismOf(member) === 'device') {

@@ -37,11 +37,6 @@ export function watchdogTiming({ ttlS, loopWaitS }: PatroniTiming): WatchdogTimi
   return { safetyMarginS, timeoutS: ttlS - safetyMarginS };
 }
 
-/** Patroni starts a cluster with a ttl of its own, which must leave a time-out above zero. */
-export function bootstrapTtlS(bootstrap: PatroniTiming, steady: PatroniTiming): number {
-  return Math.max(bootstrap.ttlS, watchdogTiming(steady).safetyMarginS + 2 * bootstrap.loopWaitS + killS.pipe);
-}
-
 export interface Guarantee {
   /** The old leader's processes are dead at the latest so long after its last keepalive, seconds; null: nothing kills them. */
   deadAfterS: number | null;

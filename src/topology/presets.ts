@@ -67,6 +67,7 @@ export function silentLeaderMs(rto: RtoPreset): number {
 
 /**
  * Timing while a cluster is being made: the smallest values that Patroni takes. A create with Patroni's defaults waits
- * whole loops of 10 s; with these it takes a fifth (field-notes.md section 2).
+ * whole loops of 10 s; with these it takes a fifth (field-notes.md section 2). The ttl is the preset's from the start: the watchdog's
+ * time-out follows from it, and a machine for which the preset was chosen may be slow in its first minute, too.
  */
-export const bootstrapTiming: PatroniTiming = { ttlS: 20, loopWaitS: 1, retryTimeoutS: 3 };
+export const bootstrapTiming: Omit<PatroniTiming, 'ttlS'> = { loopWaitS: 1, retryTimeoutS: 3 };

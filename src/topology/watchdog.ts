@@ -3,8 +3,6 @@
 export interface PatroniWatchdog {
   /** Patroni's `watchdog` section. */
   config: Record<string, string | number>;
-  /** ttl while the cluster is made, seconds. */
-  bootstrapTtlS: number;
   /** Units that start before. */
   after: string[];
   /** Commands that run as root before Patroni starts. */
