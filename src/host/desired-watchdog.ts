@@ -1,11 +1,13 @@
 // The kernel's watchdog on a host: which one, and who holds it. A hardware watchdog goes before softdog; a container has none. Pure.
 
+import { dirname } from 'node:path';
 import type { CheckFacts, WatchdogFact } from './check-facts.js';
 import type { FileResource, Resource } from './resource.js';
-import { renderTemplate } from './template.js';
+import { readTemplate, renderTemplate } from './template.js';
 
 export const watchdogUnit = 'pgs-watchdog.service';
 const systemConf = '/etc/systemd/system.conf.d/pgs-watchdog.conf';
+const scopeConf = '/etc/systemd/system/init.scope.d/pgs-watchdog.conf';
 
 /** What softdog calls itself in the kernel. */
 export const softdogIdentity = 'Software Watchdog';
@@ -40,16 +42,25 @@ export function desiredWatchdog({ node, softdog }: KernelWatchdog, fencing: 'sha
   const shared = { node, softdog, systemdTimeoutS };
   const files = fencing === 'shared' ? [systemConf] : [];
   return [
-    { kind: 'directory', path: '/etc/systemd/system.conf.d', owner: 'root', group: 'root', mode: '0755' },
-    ...(fencing === 'shared'
-      ? [file(systemConf, renderTemplate('host/prepare/system.conf.eta', shared))]
-      : [{ kind: 'absent', what: 'path', name: systemConf, destructive: false } as const]),
+    ...(fencing === 'shared' ? heldBySystemd(renderTemplate('host/prepare/system.conf.eta', shared)) : leftToPatroni()),
     file(
       `/etc/systemd/system/${watchdogUnit}`,
       renderTemplate('host/prepare/pgs-watchdog.service.eta', { ...shared, unit: watchdogUnit, files }),
     ),
     { kind: 'unit', name: watchdogUnit, state: 'running', enabled: true, loads: files, onChange: 'restart' },
   ];
+}
+
+function heldBySystemd(settings: string): Resource[] {
+  return [
+    ...[systemConf, scopeConf].map((path): Resource => directory(dirname(path))),
+    file(systemConf, settings),
+    file(scopeConf, readTemplate('host/prepare/init.scope.conf')),
+  ];
+}
+
+function leftToPatroni(): Resource[] {
+  return [systemConf, scopeConf].map((name) => ({ kind: 'absent', what: 'path', name, destructive: false }));
 }
 
 /** Who holds a watchdog and is neither systemd nor a tenant. */
@@ -59,6 +70,10 @@ export function watchdogStrangers(watchdogs: WatchdogFact[]): string[] {
       .filter(({ pid, user }) => pid !== 1 && !user.startsWith('pgs-'))
       .map(({ pid, command }) => `${device} is held by ${command} (process ${pid})`),
   );
+}
+
+function directory(path: string): Resource {
+  return { kind: 'directory', path, owner: 'root', group: 'root', mode: '0755' };
 }
 
 function file(path: string, content: string): FileResource {

@@ -166,7 +166,7 @@ export function renderPatroniConfig(
     },
     ctl: { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') },
     bootstrap: {
-      dcs: desiredDcsSettings(cluster, { ...presets[cluster.spec.rto].patroni, ...bootstrapTiming }),
+      dcs: desiredDcsSettings(cluster, bootstrapTiming(cluster.spec.rto)),
       initdb: [
         'data-checksums',
         { encoding: 'UTF8' },
@@ -257,7 +257,7 @@ function poolerMap(secrets: TenantSecrets): string[] {
 
 /**
  * The cluster-wide settings that Patroni keeps in the DCS (its `/config`), whole: what is not here is not set.
- * `timing` is the preset's; with `bootstrapTiming` while the cluster is made.
+ * `timing` is the preset's, or `bootstrapTiming` while the cluster is made.
  */
 export function desiredDcsSettings(
   cluster: Cluster,

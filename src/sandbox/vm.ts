@@ -35,7 +35,7 @@ export async function startVm(
   const disk = join(directory, 'disk.qcow2');
   const fresh = !existsSync(marker);
   await mkdir(directory, { recursive: true });
-  const saved = fresh ? await savedState(image) : null;
+  const saved = fresh ? await savedState(image, coresOf(sandbox)) : null;
   if (fresh) await makeDisk(disk, image, saved);
   const port = await launch(sandbox, host, image, disk, saved !== null && existsSync(saved));
   if (!fresh) return port.close();
@@ -62,11 +62,11 @@ export async function startVm(
 }
 
 /** Where the state of a machine that waits for its identity is kept; it fits this QEMU and these arguments only. */
-async function savedState(image: VmImage): Promise<string> {
+async function savedState(image: VmImage, cores: number): Promise<string> {
   const version = await runLocalChecked('asking QEMU for its version', ['qemu-system-x86_64', '--version'], {
     timeoutMs: 10_000,
   });
-  return join(image.directory, `state-${cacheKey(version, machineArguments)}.qcow2`);
+  return join(image.directory, `state-${cacheKey(version, machineArguments(cores))}.qcow2`);
 }
 
 async function makeDisk(disk: string, image: VmImage, saved: string | null): Promise<void> {
@@ -79,10 +79,16 @@ async function makeDisk(disk: string, image: VmImage, saved: string | null): Pro
   await runLocalChecked(doing, argv, { timeoutMs: 60_000 });
 }
 
-const machineArguments = [
-  ...['-M', 'q35', '-cpu', 'qemu64', '-accel', 'tcg,thread=multi,tb-size=128', '-smp', '2', '-m', String(memoryMiB)],
+const machineArguments = (cores: number) => [
+  ...['-M', 'q35', '-cpu', 'qemu64', '-accel', 'tcg,thread=multi,tb-size=128'],
+  ...['-smp', String(cores), '-m', String(memoryMiB)],
   ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci', '-rtc', 'base=utc,clock=host'],
 ];
+
+/** Emulated cores that outnumber the box's wait for each other's locks while the box runs another machine's: several machines get one each. */
+function coresOf({ state: { hosts } }: Sandbox): number {
+  return hosts.filter((h) => h.kind === 'vm').length > 1 ? 1 : 2;
+}
 
 async function launch(
   sandbox: Sandbox,
@@ -103,7 +109,7 @@ async function launch(
     'root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on systemd.show_status=error';
   const argv = [
     'qemu-system-x86_64',
-    ...machineArguments,
+    ...machineArguments(coresOf(sandbox)),
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', boot],
     ...['-drive', `file=${disk},if=virtio,format=qcow2,cache=writeback`],
     ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`],

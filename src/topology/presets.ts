@@ -66,8 +66,11 @@ export function silentLeaderMs(rto: RtoPreset): number {
 }
 
 /**
- * Timing while a cluster is being made: the smallest values that Patroni takes. A create with Patroni's defaults waits
- * whole loops of 10 s; with these it takes a fifth (field-notes.md section 2). The ttl is the preset's from the start: the watchdog's
- * time-out follows from it, and a machine for which the preset was chosen may be slow in its first minute, too.
+ * Timing while a cluster is being made: short loops, because a create with Patroni's defaults waits whole loops of 10 s (field-notes.md
+ * section 2). What bounds a slow answer is the preset's from the start, the watchdog's time-out included: machines for which it was chosen
+ * are slow in their first minute, too.
  */
-export const bootstrapTiming: Omit<PatroniTiming, 'ttlS'> = { loopWaitS: 1, retryTimeoutS: 3 };
+export function bootstrapTiming(rto: RtoPreset): PatroniTiming {
+  const { patroni } = presets[rto];
+  return { ...patroni, loopWaitS: Math.ceil(patroni.loopWaitS / 10) };
+}

@@ -56,7 +56,7 @@ describe('timing of the watchdog', () => {
 
   test.each(rtoPresetNames)('a cluster of preset %s has its time-out from its first minute on', (preset) => {
     const steady = presets[preset].patroni;
-    const making = { ...steady, ...bootstrapTiming };
+    const making = bootstrapTiming(preset);
     // Patroni's margin is configured once, for the steady timing.
     expect(making.ttlS - watchdogTiming(steady).safetyMarginS).toBe(watchdogTiming(steady).timeoutS);
     expect(making.loopWaitS + 2 * making.retryTimeoutS).toBeLessThan(making.ttlS);
