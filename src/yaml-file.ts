@@ -1,7 +1,16 @@
 // YAML that people write, read by a schema. Whatever is wrong is found in one go and said with line and column.
 
 import { basename } from 'node:path';
-import { isNode, isPair, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import {
+  isNode,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseAllDocuments,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
 import { z } from 'zod';
 import { didYouMean } from './did-you-mean.js';
 import { PgsError } from './errors.js';
@@ -29,6 +38,83 @@ export function readYaml<T>(text: string, path: string, schema: z.ZodType<T>, mo
   return schema.parse(document.toJS());
 }
 
+/** One of the documents of a file. */
+export interface YamlPart<T> {
+  value: T;
+  /** Of the document in the file, from 1; empty ones do not count. */
+  number: number;
+  /** Where it begins, from 1. */
+  line: number;
+}
+
+/** A fault of one document: `part` counts from 0. */
+export interface PartFault extends Fault {
+  part: number;
+}
+
+export interface YamlParts<T> {
+  parts: YamlPart<T>[];
+  /** What was found wrong only when more was known. @throws PgsError `configuration` unless there is nothing */
+  refuse: (faults: PartFault[]) => void;
+}
+
+/** What a file of several documents is judged by, besides its schema. */
+export interface PartRules {
+  /** Rules among the documents; also asked when the schema found something. */
+  more: (values: unknown[]) => PartFault[];
+  /** What people call a document, after its number; null: nothing. */
+  nameOf: (value: unknown) => string | null;
+  /** What to do next, after "Correct these places; nothing was changed." */
+  hint: string;
+}
+
+/**
+ * A file of documents that are separated by `---`, each by the same schema. With one of them it is as `readYaml`; with several every fault
+ * says which document it is in.
+ * @throws PgsError `configuration` with every fault of every document
+ */
+export function readYamlParts<T>(text: string, path: string, schema: z.ZodType<T>, rules: PartRules): YamlParts<T> {
+  const lines = new LineCounter();
+  const all = parseAllDocuments(text, { version: '1.2', prettyErrors: false, lineCounter: lines, uniqueKeys: true });
+  const isEmpty = (document: Document.Parsed) => document.errors.length === 0 && valueOf(document) === null;
+  const documents = [...all].filter((document) => !isEmpty(document));
+  const values = documents.map(valueOf);
+  const placed = ({ part, ...fault }: PartFault) => ({ part, ...placedIn(documents[part]!, fault) });
+  const refuse = (faults: (PlacedFault & { part: number })[]) => {
+    if (faults.length === 0) return;
+    const named = faults.map(({ part, ...fault }) => ({ ...fault, text: `${label(part)}${fault.text}` }));
+    throw faultsError(path, named, lines, rules.hint);
+  };
+  const label = (part: number) => {
+    const name = rules.nameOf(values[part]);
+    return documents.length === 1 ? '' : `document ${part + 1}${name === null ? '' : ` (${name})`}: `;
+  };
+  if (documents.length === 0) throw faultsError(path, [{ offset: 0, text: 'the file is empty' }], lines, rules.hint);
+  refuse([
+    ...documents.flatMap((document, part) =>
+      [...syntaxFaults(document, text), ...shapeFaults(document, schema, () => [])].map((f) => ({ part, ...f })),
+    ),
+    ...rules.more(values).map(placed),
+  ]);
+  return {
+    parts: documents.map((document, part) => ({
+      value: schema.parse(values[part]),
+      number: part + 1,
+      line: lines.linePos(startOf(document.contents) ?? 0).line,
+    })),
+    refuse: (faults) => refuse(faults.map(placed)),
+  };
+}
+
+/** Undefined for a document that means nothing: its faults say why. */
+function valueOf(document: Document.Parsed): unknown {
+  try {
+    return document.toJS() as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 interface PlacedFault {
   offset: number;
   text: string;
@@ -54,7 +140,11 @@ function shapeFaults(document: Document.Parsed, schema: z.ZodType, more: MoreFau
   if (value === null || value === undefined) return [{ offset: 0, text: 'the file is empty' }];
   const issues = schema.safeParse(value).error?.issues ?? [];
   const faults = [...issues.flatMap((issue) => describeIssue(issue, value, schema)), ...more(document, value, issues)];
-  return faults.map((fault) => ({ offset: offsetOf(document, fault), text: withPath(fault) }));
+  return faults.map((fault) => placedIn(document, fault));
+}
+
+function placedIn(document: Document.Parsed, fault: Fault): PlacedFault {
+  return { offset: offsetOf(document, fault), text: withPath(fault) };
 }
 
 function describeIssue(issue: z.core.$ZodIssue, value: unknown, schema: z.ZodType): Fault[] {
@@ -145,7 +235,7 @@ function withPath(fault: Fault): string {
   return path === '' ? fault.message : `${path}: ${fault.message}`;
 }
 
-function faultsError(path: string, faults: PlacedFault[], lines: LineCounter): PgsError {
+function faultsError(path: string, faults: PlacedFault[], lines: LineCounter, hint = ''): PgsError {
   const name = basename(path);
   const sorted = [...faults].sort((a, b) => a.offset - b.offset);
   const found = sorted.map(({ offset, text }) => {
@@ -156,7 +246,7 @@ function faultsError(path: string, faults: PlacedFault[], lines: LineCounter): P
   return new PgsError('configuration', {
     doing: `reading ${path}`,
     found: [...new Set(found)].join('\n'),
-    hint: 'Correct these places; nothing was changed.',
+    hint: `Correct these places; nothing was changed.${hint === '' ? '' : ` ${hint}`}`,
   });
 }
 

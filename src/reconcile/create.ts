@@ -13,7 +13,7 @@ import { applyCluster, planOf, refuseStopped, withTenantLock, type ChangeOptions
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 import { refuseBrokenDcs } from './dcs-fit.js';
-import { allKnowQuorumCommit, commonPostgresMajor, gatherSupply, judgeSupply } from './supply.js';
+import { allKnowQuorumCommit, commonPostgresMajor, gatherSupply, judgeSupply, type FleetSupply } from './supply.js';
 
 export interface CreateRequest {
   /** Fields of the spec that were given, in their YAML names; the tenant's name may be missing. */
@@ -23,6 +23,8 @@ export interface CreateRequest {
   source: string;
   /** Take over the data that a destroy kept. */
   reuseData: boolean;
+  /** What the hosts can offer, where several creates share one look; absent: they are looked at. */
+  supply?: () => Promise<FleetSupply>;
 }
 
 export interface Created {
@@ -55,6 +57,16 @@ export async function planCreate(session: Session, request: CreateRequest): Prom
     ? await openCluster(session, tenant)
     : await assembleCluster(session, await draftRecord(session, tenant, request), null);
   return { open, plan: planOf(open, await gatherCluster(session, open)) };
+}
+
+/** The plan of a tenant's draft (`draftRecord`), with nothing stored. */
+export async function planDraft(session: Session, draft: TenantRecord): Promise<Plan> {
+  const open = await assembleCluster(session, draft, null);
+  try {
+    return planOf(open, await gatherCluster(session, open));
+  } finally {
+    open.patroni.close();
+  }
 }
 
 async function nameOf(session: Session, { given }: CreateRequest): Promise<string> {
@@ -125,9 +137,15 @@ export function specDifferences(before: TenantSpec, after: TenantSpec): string[]
     .map((key) => `${key}: ${JSON.stringify(before[key])} there, ${JSON.stringify(after[key])} asked for`);
 }
 
-async function draftRecord(session: Session, tenant: string, request: CreateRequest): Promise<TenantRecord> {
+/** What a create would store. @param also further tenants that would be there by then */
+export async function draftRecord(
+  session: Session,
+  tenant: string,
+  request: CreateRequest,
+  also: TenantRecord[] = [],
+): Promise<TenantRecord> {
   const others = (await (await session.store()).listTenants()).map((t) => t.record);
-  return (await decider(session, tenant, request))(others);
+  return (await decider(session, tenant, request))([...others, ...also]);
 }
 
 async function allocate(
@@ -155,7 +173,7 @@ async function decider(
     { ...inventory.defaults, postgres: inventory.defaults.postgres ?? 0 },
     request.source,
   );
-  const looking = gatherSupply(session);
+  const looking = request.supply ? request.supply() : gatherSupply(session);
   // Takes a quarter of a second of this side's time, which the hosts need for their answers anyway.
   loadIssuing();
   const supply = await looking;

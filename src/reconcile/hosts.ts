@@ -11,6 +11,7 @@ import type { HostChange } from '../inventory/hosts.js';
 import { readHostNotes, writeHostNote } from '../state/hosts.js';
 import { isMoving } from '../topology/membership.js';
 import type { TenantRecord } from '../topology/tenant.js';
+import { runBounded, type Bounds } from './bounded.js';
 import { applyCluster, refuseNotReady, withTenantLock } from './change.js';
 import { gatherCluster, withCluster } from './cluster.js';
 import { createDcsEffects } from './dcs.js';
@@ -21,10 +22,7 @@ import { changeMembers, decideMembers, type ReplaceRequest } from './scale.js';
 import type { Session } from './session.js';
 import type { StepEvent } from './step.js';
 
-export interface HostsOptions {
-  signal: AbortSignal;
-  /** Tenants that are worked on at the same time. */
-  parallel: number;
+export interface HostsOptions extends Bounds {
   force: boolean;
   onEvent: (tenant: string, event: StepEvent) => void;
 }
@@ -175,38 +173,26 @@ function changeOptions(tenant: string, { signal, force, onEvent }: HostsOptions)
   return { signal, force, onEvent: (event: StepEvent) => onEvent(tenant, event) };
 }
 
-/** A bounded number at a time; one that fails does not stop the others. */
+/** @throws PgsErrors, or a PgsError, once all others are done; `unknown-result` when it was interrupted */
 async function eachTenant<T>(
   items: T[],
-  { parallel, signal }: HostsOptions,
+  bounds: Bounds,
   doing: string,
   work: (item: T) => Promise<Omit<TenantDone, 'tookMs'>>,
 ): Promise<TenantDone[]> {
-  const limit = pLimit(parallel);
-  const errors: PgsError[] = [];
-  const done = await Promise.all(
-    items.map((item) =>
-      limit(async (): Promise<TenantDone | null> => {
-        if (signal.aborted) return null;
-        const startedMs = performance.now();
-        try {
-          return { ...(await work(item)), tookMs: performance.now() - startedMs };
-        } catch (thrown) {
-          errors.push(toPgsError(thrown, doing));
-          return null;
-        }
-      }),
-    ),
+  const ended = await runBounded(items, bounds, doing, work);
+  throwAll(
+    ended.flatMap((e) => (e.state === 'failed' ? [e.error] : [])),
+    doing,
   );
-  throwAll(errors, doing);
-  if (signal.aborted) {
+  if (bounds.signal.aborted) {
     throw new PgsError('unknown-result', {
       doing,
       found: 'interrupted',
       hint: 'Run the same command again: it goes on from here.',
     });
   }
-  return done.filter((d) => d !== null);
+  return ended.flatMap((e) => (e.state === 'done' ? [{ ...e.value, tookMs: e.tookMs }] : []));
 }
 
 function throwAll(errors: PgsError[], doing: string): void {

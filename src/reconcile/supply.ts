@@ -37,6 +37,17 @@ export async function gatherSupply(session: Session): Promise<FleetSupply> {
   return { facts: await Promise.all(looked) };
 }
 
+/** Looks again only when the last look is older than that: creates that run side by side need not each look at every host. */
+export function sharedSupply(session: Session, forMs: number): () => Promise<FleetSupply> {
+  let last: { atMs: number; supply: Promise<FleetSupply> } | null = null;
+  return () => {
+    if (last === null || performance.now() - last.atMs > forMs) {
+      last = { atMs: performance.now(), supply: gatherSupply(session) };
+    }
+    return last.supply;
+  };
+}
+
 /** The PostgreSQL major that all hosts' packages give. @throws PgsError `unfit` when they differ or no host answers */
 export function commonPostgresMajor({ facts }: FleetSupply, inventory: Inventory): number {
   const majors = facts.flatMap(({ facts: f }) => {

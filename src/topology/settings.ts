@@ -111,20 +111,34 @@ const refused: Record<string, string> = {
 
 const parameterName = /^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/;
 
+/** What is wrong with a parameter that was set. */
+export interface SettingFault {
+  name: string;
+  /** A sentence that names it. */
+  why: string;
+}
+
+/** Parameters that cannot be set, or not to that, all of them. */
+export function settingFaults(spec: TenantSpec): SettingFault[] {
+  const faults = Object.entries(spec.settings).flatMap(([name, value]) => {
+    const why = settingFault(name, value);
+    return why === null ? [] : [{ name, why }];
+  });
+  return [...faults, ...lintOverrides(spec).map(({ setting, why }) => ({ name: setting, why: `${setting}: ${why}` }))];
+}
+
+function settingFault(name: string, value: string | number | boolean): string | null {
+  if (!parameterName.test(name)) return `${JSON.stringify(name)} is not the name of a PostgreSQL parameter`;
+  if (name in refused) return `${name} cannot be set: ${refused[name]}`;
+  // eslint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f]/.test(String(value))) return `the value of ${name} holds a control character`;
+  const misfit = misfitOf(name, value);
+  return misfit ? `${name} ${misfit}` : null;
+}
+
 /** @throws PgsError `configuration` for parameters that cannot be set, all of them at once */
 export function refuseSettings(spec: TenantSpec, source: string): void {
-  const problems: string[] = [];
-  for (const [name, value] of Object.entries(spec.settings)) {
-    if (!parameterName.test(name)) problems.push(`${JSON.stringify(name)} is not the name of a PostgreSQL parameter`);
-    else if (name in refused) problems.push(`${name} cannot be set: ${refused[name]}`);
-    // eslint-disable-next-line no-control-regex
-    else if (/[\u0000-\u001f]/.test(String(value))) problems.push(`the value of ${name} holds a control character`);
-    else {
-      const misfit = misfitOf(name, value);
-      if (misfit) problems.push(`${name} ${misfit}`);
-    }
-  }
-  problems.push(...lintOverrides(spec).map(({ setting, why }) => `${setting}: ${why}`));
+  const problems = settingFaults(spec).map(({ why }) => why);
   if (problems.length === 0) return;
   throw new PgsError('configuration', {
     doing: `reading the settings of ${source}`,

@@ -56,8 +56,14 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
   if (!parsed.success) {
     throw new PgsError('configuration', { doing: `reading ${source}`, found: z.prettifyError(parsed.error) });
   }
-  const file = parsed.data;
-  const spec: TenantSpec = {
+  const spec = fillSpec(parsed.data, defaults);
+  refuseContradictions(spec, defaults, source);
+  return spec;
+}
+
+/** A whole spec from a part of one that has the right shape; what is in it may still contradict itself (`specFaults`). */
+export function fillSpec(file: SpecFile, defaults: SpecDefaults): TenantSpec {
+  return {
     tenant: parseTenantName(file.tenant),
     replicas: file.replicas ?? defaults.replicas ?? 2,
     postgres: file.postgres ?? defaults.postgres,
@@ -70,15 +76,33 @@ export function completeSpec(given: unknown, defaults: SpecDefaults, source: str
     ...accessOf(file.access, defaults.access),
     settings: file.settings ?? {},
   };
+}
+
+/** What is wrong in a whole spec, at the key that says it. */
+export interface SpecFault {
+  path: string[];
+  message: string;
+  hint?: string;
+}
+
+/** @param defaults what the spec was filled with: no replicas are kept where there were none */
+export function specFaults(spec: TenantSpec, defaults: Pick<SpecDefaults, 'replicas'>): SpecFault[] {
+  const faults: SpecFault[] = [];
   if (spec.replicas === 0 && defaults.replicas !== 0) {
-    throw new PgsError('configuration', {
-      doing: `reading ${source}`,
-      found: 'replicas must be at least 1: with none, what is acknowledged has one copy',
+    faults.push({
+      path: ['replicas'],
+      message: 'replicas must be at least 1: with none, what is acknowledged has one copy',
       hint: 'A cluster that is there is scaled to none by `pgs cluster scale --replicas 0`, which asks.',
     });
   }
-  refuseContradictions(spec, source);
-  return spec;
+  if (spec.durability === 'strict' && spec.rpoBytes > 0) {
+    faults.push({
+      path: ['durability'],
+      message: `durability strict makes writes wait for a standby, but rpo ${spec.rpoBytes} allows them to be lost`,
+      hint: 'Choose rpo 0 with strict durability, or leave durability at available.',
+    });
+  }
+  return faults;
 }
 
 /** A list that is not given is kept. What is closed to everybody is not written down: so it was before there was a front door. */
@@ -87,13 +111,11 @@ function accessOf(given: SpecFile['access'], before: Access = closedAccess): Pic
   return equal(access, closedAccess) ? {} : { access };
 }
 
-function refuseContradictions(spec: TenantSpec, source: string): void {
-  if (spec.durability === 'strict' && spec.rpoBytes > 0) {
-    throw new PgsError('configuration', {
-      doing: `reading ${source}`,
-      found: `durability strict makes writes wait for a standby, but rpo ${spec.rpoBytes} allows them to be lost`,
-      hint: 'Choose rpo 0 with strict durability, or leave durability at available.',
-    });
+function refuseContradictions(spec: TenantSpec, defaults: SpecDefaults, source: string): void {
+  const [fault] = specFaults(spec, defaults);
+  if (fault) {
+    const { message: found, hint } = fault;
+    throw new PgsError('configuration', { doing: `reading ${source}`, found, ...(hint ? { hint } : {}) });
   }
   refuseSettings(spec, source);
 }

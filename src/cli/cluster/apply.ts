@@ -1,91 +1,100 @@
 import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { PgsError } from '../../errors.js';
+import { applyDocument, planDocument } from '../../reconcile/apply-many.js';
 import { applyCluster, planOf, withTenantLock } from '../../reconcile/change.js';
 import { gatherCluster, withCluster } from '../../reconcile/cluster.js';
-import { createCluster, planCreate } from '../../reconcile/create.js';
-import { planRespec, respecCluster, type Respec } from '../../reconcile/respec.js';
 import type { Session } from '../../reconcile/session.js';
-import { specSchema } from '../../topology/spec.js';
 import type { Plan } from '../../reconcile/step.js';
+import type { SpecDocument } from '../../topology/spec-documents.js';
+import { parseParallel } from '../commands/arguments.js';
 import { withHosts, type Context } from '../context.js';
 import { reportSteps, showChange, showDryRun } from '../plan-text.js';
 import { resolveTenant } from './tenant.js';
 
-/** `-o json`: {subject, changes, steps: [{id, host, title, reason, diff, needs, timeoutMs, destructive}], warnings} */
-export async function plan(given: string | undefined, options: { file?: string }, command: Command): Promise<void> {
-  await withHosts(command, async (context) => showPlan(context, given, options.file));
+export interface PlanFlags {
+  file?: string;
+  parallel: string;
+}
+
+export interface ApplyFlags extends PlanFlags {
+  dryRun: boolean;
+  force: boolean;
+}
+
+/**
+ * `-o json`: {subject, changes, steps: [{id, host, title, reason, diff, needs, timeoutMs, destructive}], warnings}; of a file with
+ * several tenants as `planDocuments`
+ */
+export async function plan(given: string | undefined, options: PlanFlags, command: Command): Promise<void> {
+  const parallel = parseParallel(options.parallel);
+  await withHosts(command, async (context) => showPlan(context, given, options.file, parallel));
 }
 
 async function showPlan(
-  { session, terminal }: Context,
+  context: Context,
   given: string | undefined,
   file: string | undefined,
+  parallel: number,
 ): Promise<void> {
-  await showDryRun(terminal, await planFor(session, given, file));
-}
-
-async function planFor(session: Session, given: string | undefined, file: string | undefined): Promise<Plan> {
+  const { session, terminal } = context;
   if (file === undefined) {
     const tenant = await resolveTenant(session, given);
-    return withCluster(session, tenant, async (open) => planOf(open, await gatherCluster(session, open)));
+    const found = await withCluster(session, tenant, async (open) => planOf(open, await gatherCluster(session, open)));
+    return showDryRun(terminal, found);
   }
-  const spec = await readSpecFile(file, given);
-  if ((await (await session.store()).getTenant(spec.tenant)) !== null) return planRespec(session, fromFile(spec, file));
-  const { open, plan } = await planCreate(session, { given: spec, hosts: null, source: file, reuseData: false });
-  open.patroni.close();
-  return plan;
+  const documents = await readDocuments(session, file, given);
+  if (documents.length === 1) return showDryRun(terminal, await planDocument(session, documents[0]!));
+  const { planDocuments } = await import('./apply-many.js');
+  await planDocuments(context, documents, parallel);
 }
 
-export async function apply(
-  given: string | undefined,
-  options: { file?: string; dryRun: boolean; force: boolean },
-  command: Command,
-): Promise<void> {
+/** `-o json`: the plan as `pgs plan -o json`, with {applied}; of a file with several tenants as `applyDocuments` */
+export async function apply(given: string | undefined, options: ApplyFlags, command: Command): Promise<void> {
+  const { file, force } = options;
+  const parallel = parseParallel(options.parallel);
   await withHosts(command, async (context) => {
-    if (options.dryRun) return showPlan(context, given, options.file);
-    await showChange(context.terminal, await applyFor(context, given, options.file, options.force));
+    if (options.dryRun) return showPlan(context, given, file, parallel);
+    const { session, terminal, signal } = context;
+    if (file === undefined) return showChange(terminal, await applyStored(context, given, force));
+    const documents = await readDocuments(session, file, given);
+    if (documents.length === 1) {
+      const onEvent = reportSteps(terminal);
+      const done = await applyDocument(session, documents[0]!, { signal, onEvent, force });
+      return showChange(terminal, done.plan);
+    }
+    const { applyDocuments } = await import('./apply-many.js');
+    await applyDocuments(context, documents, { parallel, force });
   });
 }
 
-async function applyFor(
+async function applyStored(
   { session, terminal, signal }: Context,
   given: string | undefined,
-  file: string | undefined,
   force: boolean,
 ): Promise<Plan> {
   const onEvent = reportSteps(terminal);
-  if (file !== undefined) {
-    const spec = await readSpecFile(file, given);
-    if (!(await (await session.store()).getTenant(spec.tenant))) {
-      const created = await createCluster(
-        session,
-        { given: spec, hosts: null, source: file, reuseData: false },
-        { signal, onEvent },
-      );
-      created.open.patroni.close();
-      return created.plan;
-    }
-    return respecCluster(session, fromFile(spec, file), { signal, onEvent, force });
-  }
   const tenant = await resolveTenant(session, given);
   return withTenantLock(session, tenant, `apply ${tenant}`, signal, (lock, held) =>
     withCluster(session, tenant, (open) => applyCluster(session, open, lock, { signal: held, onEvent, force })),
   );
 }
 
-function fromFile(spec: SpecFileContent, file: string): Respec {
-  return { tenant: spec.tenant, command: `apply -f ${file}`, source: file, given: () => spec };
-}
-
-type SpecFileContent = Record<string, unknown> & { tenant: string };
-
-async function readSpecFile(file: string, given: string | undefined): Promise<SpecFileContent> {
-  const { readYaml } = await import('../../yaml-file.js');
+/** All that the file has is judged, whoever of it is named. @throws PgsError `usage` or `configuration` */
+async function readDocuments(session: Session, file: string, given: string | undefined): Promise<SpecDocument[]> {
+  const { readSpecDocuments } = await import('../../topology/spec-documents.js');
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new PgsError('usage', { doing: `reading ${file}`, found: cause.message });
   });
-  const spec = readYaml(text, file, specSchema);
-  if (given === undefined || given === spec.tenant) return spec;
-  throw new PgsError('usage', { doing: `reading ${file}`, found: `it is for ${spec.tenant}, not for ${given}` });
+  const { documents, judge } = readSpecDocuments(text, file);
+  const stored = (await (await session.store()).listTenants()).filter(({ record }) => record.phase !== 'retired');
+  const { defaults } = session.inventory;
+  judge(
+    stored.map(({ record }) => record.spec),
+    { ...defaults, postgres: defaults.postgres ?? 0 },
+  );
+  const named = documents.filter(({ tenant }) => given === undefined || tenant === given);
+  if (named.length > 0) return named;
+  const found = `it is for ${documents.map(({ tenant }) => tenant).join(', ')}, not for ${given}`;
+  throw new PgsError('usage', { doing: `reading ${file}`, found });
 }

@@ -1,8 +1,10 @@
 // The commands that change or compare a cluster and are typed most: `pgs switchover`, `plan`, `apply`, `use`.
 
 import { Command, Option } from 'commander';
+import type { ApplyFlags, PlanFlags } from '../cluster/apply.js';
 
 const tenant = 'name of the tenant (may be left out with one tenant, or after `pgs use`)';
+const parallel = ['--parallel <n>', 'tenants of a file that are worked on at the same time', '4'] as const;
 
 export function switchoverCommand(): Command {
   return new Command('switchover')
@@ -61,9 +63,13 @@ export function planCommand(): Command {
   return new Command('plan')
     .description('show what `pgs apply` would change (exit code 3 when there is something)')
     .argument('[tenant]', tenant)
-    .option('-f, --file <file>', 'plan for this spec instead of the stored one')
-    .addHelpText('after', '\nExamples:\n  $ pgs plan acme\n  $ pgs plan -f acme.yaml -o json')
-    .action(async (name: string | undefined, options: { file?: string }, command: Command) => {
+    .option('-f, --file <file>', 'plan for this spec, or these, instead of the stored one')
+    .option(...parallel)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pgs plan acme\n  $ pgs plan -f acme.yaml -o json\n  $ pgs plan -f tenants.yaml',
+    )
+    .action(async (name: string | undefined, options: PlanFlags, command: Command) => {
       const { plan } = await import('../cluster/apply.js');
       await plan(name, options, command);
     });
@@ -73,20 +79,27 @@ export function applyCommand(): Command {
   return new Command('apply')
     .description('make a cluster what its spec says: repairs what differs, finishes what was interrupted')
     .argument('[tenant]', tenant)
-    .option('-f, --file <file>', 'take the spec from this file (made when the tenant is new)')
+    .option('-f, --file <file>', 'take the spec from this file, or those of many tenants (who is new is made)')
+    .option(...parallel)
     .option('--dry-run', 'show the plan and change nothing (exit code 3 when there is something to do)', false)
     .option('--force', 'where a leader has to restart, end transactions that do not end by themselves', false)
-    .addHelpText('after', '\nExamples:\n  $ pgs apply acme\n  $ pgs apply -f acme.yaml --dry-run')
-    .action(
-      async (
-        name: string | undefined,
-        options: { file?: string; dryRun: boolean; force: boolean },
-        command: Command,
-      ) => {
-        const { apply } = await import('../cluster/apply.js');
-        await apply(name, options, command);
-      },
-    );
+    .addHelpText(
+      'after',
+      `
+A file may hold the specs of many tenants, as documents separated by ---. All of it is judged before anything is changed; then the
+tenants are made and changed side by side. One that fails does not stop the others: the summary says why and what to do, the exit code
+is that of the gravest failure, and the same command goes on from there.
+
+Examples:
+  $ pgs apply acme
+  $ pgs apply -f acme.yaml --dry-run
+  $ pgs apply -f tenants.yaml --parallel 6
+  $ pgs apply acme -f tenants.yaml            # of that file, only acme`,
+    )
+    .action(async (name: string | undefined, options: ApplyFlags, command: Command) => {
+      const { apply } = await import('../cluster/apply.js');
+      await apply(name, options, command);
+    });
 }
 
 export function useCommand(): Command {

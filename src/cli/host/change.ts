@@ -24,6 +24,7 @@ import {
   type NewHost,
 } from '../../reconcile/replace-host.js';
 import type { Session } from '../../reconcile/session.js';
+import { parseParallel } from '../commands/arguments.js';
 import { confirmByTyping, terminalOf, withHosts, withSession, type Globals } from '../context.js';
 import { openInventory } from '../fleet.js';
 import { reportSteps } from '../plan-text.js';
@@ -55,13 +56,6 @@ async function atDesk(command: Command, work: (desk: Desk) => Promise<void>): Pr
       }),
     });
   });
-}
-
-function parseParallel(text: string): number {
-  const parallel = /^\d{1,2}$/.test(text) ? Number(text) : 0;
-  if (parallel >= 1) return parallel;
-  const found = `--parallel is a number from 1 to 99, not ${JSON.stringify(text)}`;
-  throw new PgsError('usage', { doing: 'reading the command line', found });
 }
 
 /** `name=address`; a name alone is a host of the fleet. */
