@@ -36,14 +36,8 @@ export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: st
       hint: `Resume it first: \`pgs cluster resume ${cluster.tenant}\`.`,
     });
   }
-  const fit = streamingReplicas(facts).map((name) => ({ name, fact: facts.members[name] as ReachableMember }));
-  const allowed = cluster.spec.rpoBytes === 0 ? fit.filter((m) => m.fact.synchronous) : fit;
-  const candidates = allowed
-    .filter((m) => (lagBytes(m.fact, leader.fact) ?? Infinity) <= candidateLagBytesMax)
-    .filter((m) => wish === null || m.name === wish)
-    .sort((a, b) => (lagBytes(a.fact, leader.fact) ?? 0) - (lagBytes(b.fact, leader.fact) ?? 0));
-  const to = candidates[0];
-  if (to) return { from: leader.name, to: to.name };
+  const to = fitCandidates(cluster, facts).find((name) => wish === null || name === wish);
+  if (to !== undefined) return { from: leader.name, to };
   throw new PgsError('endangers', {
     doing,
     found: wish
@@ -51,6 +45,19 @@ export function chooseSwitchover(cluster: Cluster, facts: PatroniFacts, wish: st
       : 'no replica streams, is synchronous where it has to be, and is within 16 MB of the leader',
     hint: `See \`pgs cluster status ${cluster.tenant}\`; a switchover goes only to a member that has everything.`,
   });
+}
+
+/** Members that could take over with everything: they stream, are synchronous at RPO 0, and lag little; the smallest lag first. */
+export function fitCandidates({ spec }: Cluster, facts: PatroniFacts): string[] {
+  const leader = findLeader(facts);
+  if (!leader) return [];
+  const fit = streamingReplicas(facts).map((name) => ({ name, fact: facts.members[name] as ReachableMember }));
+  return fit
+    .filter((m) => m.fact.synchronous || spec.rpoBytes > 0)
+    .map(({ name, fact }) => ({ name, lag: lagBytes(fact, leader.fact) }))
+    .filter(({ lag }) => (lag ?? Infinity) <= candidateLagBytesMax)
+    .sort((a, b) => (a.lag ?? 0) - (b.lag ?? 0))
+    .map(({ name }) => name);
 }
 
 /** @throws PgsError `usage` for a name that is no member's; null is no wish */

@@ -7,6 +7,7 @@ import { daemonCommand } from './daemon.js';
 import { dcsCommand } from './dcs.js';
 import { doctorCommand } from './doctor.js';
 import { drillCommand } from './drill.js';
+import { fleetCommand } from './fleet.js';
 import { hostCommand } from './host.js';
 import { initCommand } from './init.js';
 import { sandboxCommand } from './sandbox.js';
@@ -19,6 +20,7 @@ import { watchdogCommand } from './watchdog.js';
 export const commands: (() => Command)[] = [
   initCommand,
   hostCommand,
+  fleetCommand,
   dcsCommand,
   clusterCommand,
   switchoverCommand,
