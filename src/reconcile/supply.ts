@@ -43,6 +43,8 @@ export function sharedSupply(session: Session, forMs: number): () => Promise<Fle
   return () => {
     if (last === null || performance.now() - last.atMs > forMs) {
       last = { atMs: performance.now(), supply: gatherSupply(session) };
+      // What failed is asked anew by whoever comes next.
+      last.supply.catch(() => (last = null));
     }
     return last.supply;
   };

@@ -19,7 +19,8 @@ flock -w 60 9 || {
 }
 /usr/local/lib/pgs/stamp "$unit" "$@"
 # Many tenants that come at once wait for each other here: one reload takes the files of all that have written theirs.
-! cmp -s "/run/pgs/stamps/$unit.next" "/run/pgs/stamps/$unit" || exit 0
+notes=/run/pgs/stamps/$unit
+[ ! -f "$notes" ] || [ "$(sort "$notes")" != "$(sort "$notes.next")" ] || exit 0
 umask 077
 as_user="setpriv --reuid=$user --regid=$user --clear-groups --"
 # shellcheck disable=SC2016,SC2086
