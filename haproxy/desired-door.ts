@@ -44,14 +44,29 @@ export interface DoorCertificates {
   given: Issued | null;
 }
 
-/** What all tenants of the host share. */
-export function desiredDoor(cluster: Cluster, { address }: Host, { nobody }: DoorCertificates): Resource[] {
-  const { domain, door } = cluster;
+/** By the certificate that is shown to nobody's clients, then by what differs between hosts. */
+const doors = new WeakMap<Issued, Map<string, Resource[]>>();
+
+/** What all tenants of the host share, made once. */
+export function desiredDoor(
+  { domain, door: { port } }: Pick<Cluster, 'domain' | 'door'>,
+  { address }: Host,
+  { nobody }: DoorCertificates,
+): Resource[] {
+  const known = doors.get(nobody) ?? new Map<string, Resource[]>();
+  doors.set(nobody, known);
+  const key = `${domain} ${port} ${address}`;
+  const made = known.get(key) ?? doorOn(domain, port, address, nobody);
+  known.set(key, made);
+  return made;
+}
+
+function doorOn(domain: string, port: number, address: string, nobody: Issued): Resource[] {
   const content = renderTemplate('haproxy/door.cfg.eta', {
     domain,
     script,
     // Never one socket for both families: a client's IPv4 address would come as an IPv6 one, and match no list.
-    binds: [`*:${door.port}`, ...(address.includes(':') ? [`:::${door.port} v6only`] : [])],
+    binds: [`*:${port}`, ...(address.includes(':') ? [`:::${port} v6only`] : [])],
     limitMs: doorLimitMs,
     nobody: `${runDir}/door-nobody.sock`,
     certificate: nobodyCertificate,

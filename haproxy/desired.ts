@@ -25,8 +25,18 @@ export const poolersOf = { primary: 'poolers', replica: 'replica-poolers' } as c
 /** A replica further behind than this gets no reads from `replica` and `direct-ro`, bytes. */
 export const readLagBytesMax = 16 * 1024 * 1024;
 
-/** The HAProxy of an entry host itself, without any tenant. */
-export function desiredHaproxy({ address }: Host): Resource[] {
+const haproxyOf = new WeakMap<Host, Resource[]>();
+
+/** The HAProxy of an entry host itself, without any tenant: the same for each of its tenants, and made once. */
+export function desiredHaproxy(host: Host): Resource[] {
+  const known = haproxyOf.get(host);
+  if (known) return known;
+  const made = haproxyOn(host);
+  haproxyOf.set(host, made);
+  return made;
+}
+
+function haproxyOn({ address }: Host): Resource[] {
   return [
     { kind: 'user', name: user, home: '/var/lib/pgs-haproxy' },
     { kind: 'directory', path: '/var/lib/pgs-haproxy', mode: '0700', ...own },
@@ -105,6 +115,19 @@ export function desiredRouting(
     ...desiredTenantDoor(cluster, secrets, door, 'running'),
     unitWith([holdScript, globalFile, tenantFile(tenant), client, ca, ...doorLoads(tenant)]),
   ];
+}
+
+/** `desiredRouting` on every entry. What has no member of the tenant gets the same as all others without, which is made once. */
+export function routingByEntry(
+  cluster: Cluster,
+  secrets: TenantSecrets,
+  door: DoorCertificates,
+): (entry: Host) => Resource[] {
+  let elsewhere: Resource[] | null = null;
+  return (entry) => {
+    if (cluster.members.some((m) => m.host.name === entry.name)) return desiredRouting(cluster, entry, secrets, door);
+    return (elsewhere ??= desiredRouting(cluster, entry, secrets, door));
+  };
 }
 
 /** The certificate with its key that HAProxy shows to Patroni's REST. */

@@ -12,7 +12,7 @@ import type {
   Resource,
   UnitResource,
 } from './resource.js';
-import { contentHash } from './resource-rules.js';
+import { fileHash } from './resource-rules.js';
 import { unitFilePaths } from './unit-files.js';
 
 const diffLinesMax = 12;
@@ -79,7 +79,7 @@ function compareFile(wanted: FileResource, host: string, found: PathFact): Diff[
     return differ(wanted.path, 'absent', `file ${access(wanted)}, ${size}`);
   }
   if (found.kind !== 'file') throw inTheWay(wanted.path, host, 'file');
-  const changed = found.sha256 !== contentHash(wanted.content);
+  const changed = found.sha256 !== fileHash(wanted);
   return [
     ...differ(`${wanted.path} (owner and mode)`, access(found), access(wanted)),
     ...(changed ? [contentDiff(wanted, found.content)] : []),

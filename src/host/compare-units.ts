@@ -4,8 +4,8 @@ import type { Condition } from '../reconcile/step.js';
 import { known } from './compare-resources.js';
 import type { ReachableHost, UnitFact } from './facts.js';
 import type { AbsentResource, FileResource, Resource, UnitResource } from './resource.js';
-import { contentHash } from './resource-rules.js';
-import { isFileOfUnit, unitFilePaths } from './unit-files.js';
+import { fileHash } from './resource-rules.js';
+import { fileOfUnit, unitFilePaths } from './unit-files.js';
 
 export interface UnitChange {
   verb: 'start' | 'restart' | 'reload' | 'stop';
@@ -52,12 +52,14 @@ export function unitDrift(
   const found = facts.units[wanted.name];
   if (!found) return { unitFiles: [], loads: [] };
   const stamped = unitFilePaths(wanted.name).some((path) => found.loaded[path] !== undefined);
-  const unitFiles = filesOf(resources).filter(({ path, content }) => {
-    if (!isFileOfUnit(path, wanted.name)) return false;
-    if (stamped) return found.loaded[path] !== contentHash(content);
+  const isOwn = fileOfUnit(wanted.name);
+  const unitFiles = filesOf(resources).filter((file) => {
+    const { path } = file;
+    if (!isOwn(path)) return false;
+    if (stamped) return found.loaded[path] !== fileHash(file);
     // A unit that stamps nothing (a slice) or lost its stamp tells only at the time of the change: it is not restarted on a guess.
     const onDisk = facts.paths[path];
-    return found.needsDaemonReload || onDisk?.kind !== 'file' || onDisk.sha256 !== contentHash(content);
+    return found.needsDaemonReload || onDisk?.kind !== 'file' || onDisk.sha256 !== fileHash(file);
   });
   const toLoad = wantedLoads(wanted, resources, facts);
   const loads = Object.keys(toLoad).filter((path) => (found.loaded[path] ?? '') !== toLoad[path]);
@@ -69,9 +71,12 @@ export function unitDrift(
  * in `loads` that no resource describes is compared with what is on disk.
  */
 function wantedLoads(unit: UnitResource, resources: Resource[], facts: ReachableHost): Record<string, string> {
-  const within = (path: string) => unit.loads.some((load) => path === load || path.startsWith(`${load}/`));
-  const described = filesOf(resources).filter(({ path }) => within(path) && !isFileOfUnit(path, unit.name));
-  const wanted = Object.fromEntries(described.map(({ path, content }) => [path, contentHash(content)]));
+  const named = new Set(unit.loads);
+  const folders = unit.loads.map((load) => `${load}/`);
+  const within = (path: string) => named.has(path) || folders.some((folder) => path.startsWith(folder));
+  const isOwn = fileOfUnit(unit.name);
+  const described = filesOf(resources).filter(({ path }) => within(path) && !isOwn(path));
+  const wanted = Object.fromEntries(described.map((file) => [file.path, fileHash(file)]));
   const gone = resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === 'path');
   const isGone = (path: string) => gone.some((r) => path === r.name || path.startsWith(`${r.name}/`));
   for (const load of unit.loads) {
@@ -79,7 +84,7 @@ function wantedLoads(unit: UnitResource, resources: Resource[], facts: Reachable
     if (wanted[load] === undefined && onDisk?.kind === 'file' && !isGone(load)) wanted[load] = onDisk.sha256;
   }
   for (const path of Object.keys(facts.units[unit.name]?.loaded ?? {})) {
-    if (within(path) && isGone(path)) wanted[path] = '';
+    if (isGone(path) && within(path)) wanted[path] = '';
   }
   return wanted;
 }

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { PgsError } from '../errors.js';
 import { reveal, type Secret } from '../secrets/secret.js';
-import type { Resource } from './resource.js';
+import type { FileResource, Resource } from './resource.js';
 
 const userName = /^[a-z_][a-z0-9_-]{0,31}$/;
 const mode = /^[0-7]{4}$/;
@@ -27,9 +27,23 @@ export function contentHash(content: string | Secret): string {
   return createHash('sha256').update(reveal(content), 'utf8').digest('hex');
 }
 
+// A resource is data that nobody changes: what all tenants of a host share, or all hosts of a tenant, is hashed and checked once.
+const hashes = new WeakMap<FileResource, string>();
+const checked = new WeakSet<Resource>();
+
+/** `contentHash` of a file. */
+export function fileHash(file: FileResource): string {
+  const known = hashes.get(file);
+  if (known !== undefined) return known;
+  const hash = contentHash(file.content);
+  hashes.set(file, hash);
+  return hash;
+}
+
 /** @throws PgsError `bug` if a name, path or mode is not one that the host scripts take */
 export function checkResources(resources: Resource[]): void {
   for (const resource of resources) {
+    if (checked.has(resource)) continue;
     for (const [what, text, rule] of rulesOf(resource)) {
       if (!rule.test(text)) refuse(resource, `${JSON.stringify(text)} is no ${what}`);
     }
@@ -39,6 +53,7 @@ export function checkResources(resources: Resource[]): void {
     if (resource.kind === 'file' && resource.validate?.some((word) => /[\n\0]/.test(word))) {
       refuse(resource, 'a word of its validating command holds a line break');
     }
+    checked.add(resource);
   }
   refuseContradictions(resources);
 }
@@ -91,6 +106,7 @@ function pathOf(resource: Resource): string | null {
 /** Wanting a thing and its absence at once would never converge. */
 function refuseContradictions(resources: Resource[]): void {
   const gone = resources.filter((r) => r.kind === 'absent');
+  if (gone.length === 0) return;
   const gonePaths = new Set(gone.filter((r) => r.what === 'path').map((r) => r.name));
   for (const resource of resources) {
     if (resource.kind === 'absent') continue;

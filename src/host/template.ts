@@ -8,7 +8,9 @@ import { Eta } from 'eta';
 import { PgsError } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
 
+// Of an installation, which does not change while pgs runs: a plan for a thousand tenants asks for each a hundred thousand times.
 const compiled = new Map<string, ReturnType<Eta['compile']>>();
+const read = new Map<string, string>();
 
 const eta = new Eta({
   useWith: false,
@@ -34,7 +36,11 @@ export function renderTemplate(name: string, data: Record<string, unknown>): str
 
 /** A file of `templates/` that is used as it is. */
 export function readTemplate(name: string): string {
-  return readFileSync(join(templatesDir(), name), 'utf8');
+  const known = read.get(name);
+  if (known !== undefined) return known;
+  const text = readFileSync(join(templatesDir(), name), 'utf8');
+  read.set(name, text);
+  return text;
 }
 
 /** Directory `templates/` of this installation; above the sources (vitest, tsx) as well as above the build in `dist/`. */

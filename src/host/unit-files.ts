@@ -9,8 +9,10 @@ export function unitFilePaths(unit: string): string[] {
 }
 
 /** Whether a change of this path changes the unit: its file, its template, or a drop-in of one of them. */
-export function isFileOfUnit(path: string, unit: string): boolean {
-  return unitFilePaths(unit).some((file) => path === file || path.startsWith(`${file}.d/`));
+export function fileOfUnit(unit: string): (path: string) => boolean {
+  const files = unitFilePaths(unit);
+  const dropIns = files.map((file) => `${file}.d/`);
+  return (path) => files.includes(path) || dropIns.some((folder) => path.startsWith(folder));
 }
 
 export function isUnitFile(path: string): boolean {

@@ -1,7 +1,7 @@
 // One tenant's cluster at the edge: its record and secrets from the DCS, and everything that is found of it.
 
 import { desiredDoor, type DoorCertificates } from '../../haproxy/desired-door.js';
-import { absentRouting, desiredHaproxy, desiredRouting } from '../../haproxy/desired.js';
+import { absentRouting, desiredHaproxy, routingByEntry } from '../../haproxy/desired.js';
 import { PgsError } from '../errors.js';
 import { tenantAccessFacts, readTenantKeys } from '../etcd/tenants.js';
 import { dcsAccess } from '../etcd/access.js';
@@ -194,12 +194,13 @@ async function gatherHosts(
   session: Session,
   { cluster, secrets, dcs, door }: OpenCluster,
 ): Promise<Record<string, HostFacts>> {
+  const routingOn = routingByEntry(cluster, secrets, door);
   const entries = cluster.entries.map(async (entry) => {
     const member = cluster.members.find((m) => m.host.name === entry.name);
     const resources: Resource[] = [
       ...desiredHaproxy(entry),
       ...desiredDoor(cluster, entry, door),
-      ...desiredRouting(cluster, entry, secrets, door),
+      ...routingOn(entry),
       ...absentRouting(cluster.tenant),
       ...(member ? desiredMember(cluster, member, secrets, dcs) : []),
       ...(member || mayHoldSomething(cluster, entry.name) ? absentMember(cluster, true) : []),

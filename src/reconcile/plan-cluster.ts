@@ -3,7 +3,7 @@
 
 import equal from 'fast-deep-equal';
 import { desiredDoor, type DoorCertificates } from '../../haproxy/desired-door.js';
-import { desiredHaproxy, desiredRouting, haproxyUnit } from '../../haproxy/desired.js';
+import { desiredHaproxy, haproxyUnit, routingByEntry } from '../../haproxy/desired.js';
 import { guaranteeOf } from '../../watchdog/policy.js';
 import { PgsError } from '../errors.js';
 import type { TenantAccess } from '../etcd/tenants.js';
@@ -182,14 +182,11 @@ function dcsAccessStep(tenant: string): Step {
 
 function routingSteps({ cluster, secrets, door, facts }: PlanInput, needs: string[]): Step[] {
   const subject = `${cluster.tenant}-routing`;
+  const routingOn = routingByEntry(cluster, secrets, door);
   const steps = cluster.entries.flatMap((entry) => {
     const found = facts.hosts[entry.name];
     if (!found?.reachable) return [];
-    const resources = [
-      ...desiredHaproxy(entry),
-      ...desiredDoor(cluster, entry, door),
-      ...desiredRouting(cluster, entry, secrets, door),
-    ];
+    const resources = [...desiredHaproxy(entry), ...desiredDoor(cluster, entry, door), ...routingOn(entry)];
     return planResources({ host: entry.name, subject, resources, facts: found, needs });
   });
   // A restart closes the sessions of every tenant on that entry: the clients find the other entries up.

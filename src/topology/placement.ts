@@ -168,25 +168,32 @@ function pickSpread(
   zonesTaken: string[] = [],
   lastly: (s: HostSupply) => number = () => 0,
 ): HostSupply[] {
-  const membersOn = (host: string) => others.flatMap((o) => o.allocation.members).filter((m) => m.host === host).length;
-  const firstsOn = (host: string) => others.filter((o) => o.allocation.members[0]?.host === host).length;
+  const members = countBy(others.flatMap((o) => o.allocation.members.map((m) => m.host)));
+  const firsts = countBy(others.flatMap((o) => o.allocation.members[0]?.host ?? []));
+  const zones = countBy(zonesTaken);
+  const rest = [...fit].sort((a, b) => byName.compare(a.host.name, b.host.name));
   const picked: HostSupply[] = [];
-  const rest = [...fit];
   while (picked.length < count) {
-    const zones = [...zonesTaken, ...picked.map((p) => p.host.zone)];
-    const zoneUse = (s: HostSupply) => zones.filter((zone) => zone === s.host.zone).length;
     const rank = (s: HostSupply) => [
-      zoneUse(s),
-      membersOn(s.host.name),
-      picked.length === 0 && zonesTaken.length === 0 ? firstsOn(s.host.name) : 0,
+      zones.get(s.host.zone) ?? 0,
+      members.get(s.host.name) ?? 0,
+      picked.length === 0 && zonesTaken.length === 0 ? (firsts.get(s.host.name) ?? 0) : 0,
       lastly(s),
     ];
-    rest.sort(
-      (a, b) => compareRanks(rank(a), rank(b)) || a.host.name.localeCompare(b.host.name, 'en', { numeric: true }),
-    );
-    picked.push(rest.shift()!);
+    const best = rest.reduce((a, b) => (compareRanks(rank(b), rank(a)) < 0 ? b : a));
+    rest.splice(rest.indexOf(best), 1);
+    zones.set(best.host.zone, (zones.get(best.host.zone) ?? 0) + 1);
+    picked.push(best);
   }
   return picked;
+}
+
+const byName = new Intl.Collator('en', { numeric: true });
+
+function countBy(names: string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
 }
 
 function compareRanks(a: number[], b: number[]): number {
@@ -204,9 +211,9 @@ function chooseSlot({ spec, supply, others, inventory }: PlacementRequest): numb
   const used = new Set(others.map((o) => o.allocation.slot));
   const taken = new Set(supply.flatMap((s) => s.portsTaken));
   for (let slot = 0; slot < slots; slot++) {
+    if (used.has(slot)) continue;
     const base = portsOf(slot, inventory.ports).primary;
-    const free = Array.from({ length: portsPerTenant }, (_, i) => base + i).every((port) => !taken.has(port));
-    if (!used.has(slot) && free) return slot;
+    if (Array.from({ length: portsPerTenant }, (_, i) => base + i).every((port) => !taken.has(port))) return slot;
   }
   throw new PgsError('unfit', {
     doing: `choosing ports for ${spec.tenant}`,

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { PgsError } from '../../src/errors.js';
 import type { Command, CommandResult, HostAccess } from '../../src/host/command.js';
 import { readTemplate } from '../../src/host/template.js';
-import { isFileOfUnit, isUnitFile, unitFilePaths } from '../../src/host/unit-files.js';
+import { fileOfUnit, isUnitFile, unitFilePaths } from '../../src/host/unit-files.js';
 import { reveal } from '../../src/secrets/secret.js';
 import type { SimulatedPackage } from './simulated-packages.js';
 
@@ -405,7 +405,8 @@ export class SimulatedHost implements HostAccess {
   }
 
   #filesOf(name: string): Record<string, string> {
-    const files = [...this.paths].filter(([path]) => isFileOfUnit(path, name));
+    const isOwn = fileOfUnit(name);
+    const files = [...this.paths].filter(([path]) => isOwn(path));
     return Object.fromEntries(files.map(([path, { content }]) => [path, content]));
   }
 

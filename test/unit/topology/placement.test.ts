@@ -129,6 +129,33 @@ test('placing many tenants keeps members and first members within one of even', 
   expect(spread(count((r) => [r.allocation.members[0]!.host]))).toBeLessThanOrEqual(1);
 });
 
+test('whatever comes, hosts stay within one member of each other, and zones of one size too', () => {
+  const replicas = fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 25 });
+  const inventory = { ports: { from: 20000, to: 29999 }, path: 'pgs.yaml' };
+  const counts = (zones: string[], of: number[]) => {
+    const supply = supplyOf(zones);
+    const others: TenantRecord[] = [];
+    for (const [i, count] of of.entries()) {
+      const spec = { ...recordOf(`t${i}`).spec, replicas: count };
+      others.push({ ...recordOf(`t${i}`), allocation: placeTenant(requestOf({ spec, others, supply, inventory })) });
+    }
+    return supply.map((s) => others.flatMap((o) => o.allocation.members).filter((m) => m.host === s.host.name).length);
+  };
+  const spread = (found: number[]) => Math.max(...found) - Math.min(...found);
+  fc.assert(
+    fc.property(fc.integer({ min: 5, max: 9 }), replicas, (hosts, of) => {
+      expect(spread(counts([...'abcdefghi'].slice(0, hosts), of))).toBeLessThanOrEqual(1);
+    }),
+  );
+  // With one member in each zone, or two, no zone has more than another.
+  const whole = fc.array(fc.constantFrom(2, 5), { maxLength: 20 });
+  fc.assert(
+    fc.property(whole, (of) => {
+      expect(spread(counts([...'aabbcc'], of))).toBeLessThanOrEqual(1);
+    }),
+  );
+});
+
 test('the memory budget is an eighth of the host within its bounds', () => {
   expect([512, 8192, 1_000_000].map(memoryBudgetMiB)).toEqual([256, 1024, 16384]);
 });
