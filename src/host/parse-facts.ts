@@ -83,7 +83,8 @@ function parsePaths(sections: Map<string, Section>, asked: { path: string }[]): 
     if (line.startsWith('find: ')) {
       const absent = /^find: '(.*)': (No such file or directory|Not a directory)$/.exec(line);
       if (!absent) throw new Error(line);
-      paths[absent[1]!] = { kind: 'absent' };
+      // find doubles a backslash in a name.
+      paths[absent[1]!.replaceAll('\\\\', '\\')] = { kind: 'absent' };
       continue;
     }
     const [type = '', owner = '', group = '', mode = '', size = '', path = ''] = line.split(' ');

@@ -10,7 +10,8 @@ import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { poolerRole } from '../topology/accounts.js';
 import { tenantSlice, type Cluster, type PlacedMember } from '../topology/cluster.js';
 import { bootstrapTiming, presets, type PatroniTiming } from '../topology/presets.js';
-import { deriveSettings } from '../topology/settings.js';
+import { openFilesOf } from '../topology/limits.js';
+import { settingsOf } from '../topology/settings.js';
 import type { PatroniWatchdog } from '../topology/watchdog.js';
 
 /** How members reach the DCS. */
@@ -92,6 +93,7 @@ export function desiredPatroni(
         tls: paths.tls,
         run: paths.run,
         runName: `pgs/${tenant}`,
+        openFiles: openFilesOf(cluster.spec.limits),
         watchdog,
       }),
     },
@@ -280,7 +282,7 @@ export function desiredDcsSettings(
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: { ...deriveSettings(allocation, spec.rto), ...spec.settings },
+      parameters: settingsOf(spec, allocation),
     },
   };
 }

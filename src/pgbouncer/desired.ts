@@ -14,6 +14,7 @@ import {
   type PooledService,
 } from '../topology/cluster.js';
 import { holdLimitMs } from '../topology/presets.js';
+import { openFilesOf } from '../topology/limits.js';
 import { maxConnectionsOf } from '../topology/settings.js';
 
 /** Clients of one pooler; each costs it a few kB. */
@@ -55,6 +56,7 @@ export function desiredPgbouncer(cluster: Cluster, member: PlacedMember, secrets
           configDir: paths.config,
           run: paths.run,
           runName: `pgs/${tenant}`,
+          openFiles: openFilesOf(cluster.spec.limits),
         }),
       },
       { kind: 'unit', name: unit, state: 'running', enabled: true, loads, onChange: 'reload' },

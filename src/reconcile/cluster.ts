@@ -8,6 +8,7 @@ import { dcsAccess } from '../etcd/access.js';
 import { giveAgain } from '../drills/daemon-secrets.js';
 import type { HostFacts } from '../host/facts.js';
 import { gatherHostFacts, mergeWanted, wantedFor } from '../host/gather.js';
+import { desiredLimits } from '../host/limits.js';
 import type { Resource } from '../host/resource.js';
 import type { PatroniClient } from '../patroni/client.js';
 import type { DcsEndpoints } from '../patroni/desired.js';
@@ -202,7 +203,7 @@ async function gatherHosts(
       ...desiredDoor(cluster, entry, door),
       ...routingOn(entry),
       ...absentRouting(cluster.tenant),
-      ...(member ? desiredMember(cluster, member, secrets, dcs) : []),
+      ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...desiredLimits(cluster.spec)] : []),
       ...(member || mayHoldSomething(cluster, entry.name) ? absentMember(cluster, true) : []),
     ];
     return [

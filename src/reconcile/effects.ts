@@ -14,6 +14,7 @@ import {
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { runChecked } from '../host/command.js';
 import { gatherHostFacts } from '../host/gather.js';
+import { judgeLimits, parseLimits, readLimits } from '../host/limits.js';
 import { gatherPrograms } from '../host/programs.js';
 import { fetchPackages, updatePackages } from '../host/update-packages.js';
 import {
@@ -236,6 +237,8 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
     }
     case 'parameters':
       return checkParameters(session, open, condition);
+    case 'limits':
+      return checkLimits(session, host!, condition);
     case 'proven':
       return checkProof(session, open, condition.leaveOut);
     case 'updated':
@@ -256,6 +259,32 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
     done: !wanted.active || stale.length === 0,
     seen: `${wanted.unit} has not loaded ${stale.map(([path]) => path).join(', ')}`,
   };
+}
+
+/** systemd tells the kernel a moment after it has read its files. */
+const limitsTries = 10;
+
+/** @throws PgsError `unfit` for a limit that the kernel does not hold the tenant to: waiting would not change that */
+async function checkLimits(
+  session: Session,
+  host: string,
+  { tenant, slice, unit, limits }: Extract<Condition, { kind: 'limits' }>,
+): Promise<Seen> {
+  const doing = `limiting what ${tenant} may use`;
+  for (let tries = 1; ; tries++) {
+    const answer = await runChecked(session.hosts.get(host), doing, readLimits(slice, unit));
+    const missing = judgeLimits(limits, parseLimits(answer));
+    if (missing.length === 0) return { done: true, seen: '' };
+    if (tries < limitsTries) await sleep(200);
+    else {
+      throw new PgsError('unfit', {
+        doing,
+        host,
+        found: missing.join('\n'),
+        hint: `Give the host these controllers (in a container whoever runs it has to delegate them), or take the limits out of the spec; then \`pgs apply ${tenant}\`.`,
+      });
+    }
+  }
 }
 
 /** One look is enough: what is not so now will not be so by waiting, but for a program that comes up. */

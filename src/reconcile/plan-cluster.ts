@@ -21,6 +21,7 @@ import type { Settings } from '../topology/settings.js';
 import type { InForce } from '../topology/in-force.js';
 import type { Job, TenantPhase } from '../topology/tenant.js';
 import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
+import { limitChecks, limitFiles } from './plan-limits.js';
 import { stopSteps, stoppedProof } from './plan-stop.js';
 import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
@@ -87,7 +88,9 @@ export function planCluster(input: PlanInput): Plan {
   const before = [...access, ...longer, ...members];
   const anew = reinitSteps(input, idsOf(before));
   const bootstrap = bootstrapSteps(input, idsOf([...before, ...anew]));
-  const restarts = restartSteps(input, changedParameters(input), units, idsOf([...before, ...bootstrap]));
+  const { early } = limitFiles(input, []);
+  const needed = idsOf([...before, ...bootstrap, ...early]);
+  const restarts = restartSteps(input, changedParameters(input), units, needed);
   const afterwards = late.map((step) => ({ ...step, needs: [...step.needs, ...idsOf(restarts)] }));
   // While a cluster is made, the first leader is what everything waits for: checks of nobody would only take its CPU.
   const first = input.phase === 'creating' ? bootstrap.filter((step) => step.done.kind === 'leader') : [];
@@ -96,13 +99,17 @@ export function planCluster(input: PlanInput): Plan {
   const logins = newLoginSteps(input, idsOf([...members, ...restarts]));
   const leaving = leavingSteps(input, idsOf([...bootstrap, ...routing, ...logins]));
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
+  const { late: limits } = limitFiles(input, idsOf([...members, ...restarts]));
+  const checks = limitChecks(input, idsOf([...members, ...early, ...restarts, ...limits]));
   const begun = [
     ...access,
     ...longer,
     ...members,
+    ...early,
     ...anew,
     ...bootstrap,
     ...restarts,
+    ...limits,
     ...afterwards,
     ...routing,
     ...unpooled,
@@ -110,8 +117,9 @@ export function planCluster(input: PlanInput): Plan {
     ...leaving,
   ];
   const changes = [...begun, ...jobDoneSteps(input, idsOf(begun))];
-  const proof = changes.length > 0 || input.phase === 'creating' ? proofSteps(input, idsOf(changes)) : [];
-  return { subject: `cluster ${tenant}`, steps: [...changes, ...proof], warnings, notes };
+  const isToProve = changes.length > 0 || input.phase === 'creating';
+  const proof = isToProve ? proofSteps(input, idsOf([...changes, ...checks])) : [];
+  return { subject: `cluster ${tenant}`, steps: [...changes, ...checks, ...proof], warnings, notes };
 }
 
 export function isPaused({ settings }: Pick<ClusterFacts, 'settings'>): boolean {

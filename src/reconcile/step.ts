@@ -4,6 +4,7 @@
 import type { PgsError } from '../errors.js';
 import type { Resource } from '../host/resource.js';
 import type { Access } from '../topology/access.js';
+import type { Limits } from '../topology/limits.js';
 import type { Allocation } from '../topology/tenant.js';
 
 export interface Step {
@@ -110,6 +111,8 @@ export type Condition =
    */
   | { kind: 'parameters'; tenant: string; want: 'taken' | 'in force'; names: string[]; leaveOut: string[] }
   | { kind: 'patroni-settings'; tenant: string; config: Record<string, unknown> }
+  /** The kernel holds the slice, and the main process of the unit, to these; one look is enough. */
+  | { kind: 'limits'; tenant: string; slice: string; unit: string; limits: Limits }
   /** A write through every entry but those on hosts that are left out, read back through `replica`, TLS verified. */
   | { kind: 'proven'; tenant: string; leaveOut: string[] };
 

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
+import { limitsSchema } from '../topology/limits.js';
 import { rtoPresetNames } from '../topology/presets.js';
 import { poolModes, type TenantRecord } from '../topology/tenant.js';
 
@@ -21,6 +22,7 @@ const spec = z.strictObject({
   pool: z.enum(poolModes).default('off'),
   production: z.boolean().optional(),
   access: z.strictObject({ enabled: z.boolean(), from: z.array(z.string()) }).optional(),
+  limits: limitsSchema.optional(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 

@@ -4,6 +4,7 @@
 import { PgsError } from '../errors.js';
 import type { Host, Inventory } from '../inventory/inventory.js';
 import { portsOf, portsPerTenant } from './cluster.js';
+import { memoryLimitMiB } from './limits.js';
 import type { Allocation, Member, TenantRecord, TenantSpec } from './tenant.js';
 
 /** What placement has to know of a host. */
@@ -124,7 +125,7 @@ function chooseHosts(request: PlacementRequest): HostSupply[] {
       hint: `Name ${count} hosts, or ask for another number of --replicas.`,
     });
   }
-  const judged = candidates.map((s) => ({ ...s, unfit: s.unfit ?? ownedBy(s.host, others) }));
+  const judged = candidates.map((s) => ({ ...s, unfit: s.unfit ?? tooSmall(s, spec) ?? ownedBy(s.host, others) }));
   const fit = judged.filter((s) => s.unfit === null);
   if (fit.length < count) {
     const unfit = judged.filter((s) => s.unfit !== null).map((s) => `${s.host.name}: ${s.unfit}`);
@@ -141,6 +142,13 @@ function chooseHosts(request: PlacementRequest): HostSupply[] {
   }
   if (named) return fit;
   return pickSpread(fit, count, others);
+}
+
+/** A limit that is more than there is would be none. */
+function tooSmall({ memoryMiB }: HostSupply, { limits }: TenantSpec): string | null {
+  const wantedMiB = memoryLimitMiB(limits);
+  if (wantedMiB === null || wantedMiB <= memoryMiB) return null;
+  return `has ${memoryMiB} MiB of memory, and limits.memory is ${wantedMiB} MiB`;
 }
 
 /** A host that gives its watchdog to one tenant takes no second one: the device can be opened once. */

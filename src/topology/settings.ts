@@ -2,7 +2,8 @@
 
 import { PgsError } from '../errors.js';
 import { lintOverrides } from './lint.js';
-import { misfitOf } from './parameters.js';
+import { memoryLimitMiB } from './limits.js';
+import { misfitOf, numberOf } from './parameters.js';
 import { presets, type RtoPreset } from './presets.js';
 import type { Allocation, TenantSpec } from './tenant.js';
 
@@ -63,6 +64,25 @@ export function deriveSettings(
     log_line_prefix: '%m [%p] %q%u@%d %a ',
     track_io_timing: 'on',
   };
+}
+
+/**
+ * All parameters of a tenant: what pgs derives, from the limit of memory where there is one, and over it what was set.
+ */
+export function settingsOf(
+  spec: Pick<TenantSpec, 'rto' | 'settings' | 'limits'>,
+  allocation: Parameters<typeof deriveSettings>[0],
+): Settings {
+  const memoryMiB = memoryLimitMiB(spec.limits) ?? allocation.memoryMiB;
+  return { ...deriveSettings({ ...allocation, memoryMiB }, spec.rto), ...spec.settings };
+}
+
+/** MiB that a tenant with a limit of memory gets as shared buffers, or that were set; 0 where neither is known. */
+export function sharedBuffersMiBOf({ limits, settings }: Pick<TenantSpec, 'limits' | 'settings'>): number {
+  const given = settings['shared_buffers'];
+  // In PostgreSQL's own unit, pages of 8 kB.
+  const pages = given === undefined ? null : numberOf('shared_buffers', given);
+  return pages === null ? (memoryLimitMiB(limits) ?? 0) / 4 : pages / 128;
 }
 
 /** One for each replica, two for each that is being copied, and some for backups. */

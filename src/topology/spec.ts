@@ -5,9 +5,10 @@ import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
 import { accessSchema, closedAccess, type Access } from './access.js';
+import { isLimited, limitFaults, limitsSchema } from './limits.js';
 import { rtoPresetNames } from './presets.js';
 import { poolModes, type TenantSpec } from './tenant.js';
-import { refuseSettings } from './settings.js';
+import { maxConnectionsOf, refuseSettings, sharedBuffersMiBOf } from './settings.js';
 
 /** The most replicas that make sense of one leader: Patroni's slots and walsenders are sized for it. */
 export const replicasMax = 15;
@@ -26,6 +27,7 @@ export const specSchema = z.strictObject({
   pool: z.enum(poolModes).optional(),
   production: z.boolean().optional(),
   access: accessSchema.optional(),
+  limits: limitsSchema.optional(),
   settings: z.record(z.string(), scalar).optional(),
 });
 
@@ -44,6 +46,8 @@ export interface SpecDefaults {
   production?: TenantSpec['production'];
   /** Default closed. */
   access?: TenantSpec['access'];
+  /** Default none. */
+  limits?: TenantSpec['limits'];
   postgres: number;
 }
 
@@ -74,11 +78,12 @@ export function fillSpec(file: SpecFile, defaults: SpecDefaults): TenantSpec {
     pool: file.pool ?? defaults.pool ?? 'transaction',
     ...((file.production ?? defaults.production) ? { production: true } : {}),
     ...accessOf(file.access, defaults.access),
+    ...limitsOf(file.limits ?? defaults.limits),
     settings: file.settings ?? {},
   };
 }
 
-/** What is wrong in a whole spec, at the key that says it. */
+/** What is wrong in a whole spec, at the key that says it; the message follows the key. */
 export interface SpecFault {
   path: string[];
   message: string;
@@ -91,18 +96,24 @@ export function specFaults(spec: TenantSpec, defaults: Pick<SpecDefaults, 'repli
   if (spec.replicas === 0 && defaults.replicas !== 0) {
     faults.push({
       path: ['replicas'],
-      message: 'replicas must be at least 1: with none, what is acknowledged has one copy',
+      message: 'must be at least 1: with none, what is acknowledged has one copy',
       hint: 'A cluster that is there is scaled to none by `pgs cluster scale --replicas 0`, which asks.',
     });
   }
   if (spec.durability === 'strict' && spec.rpoBytes > 0) {
     faults.push({
       path: ['durability'],
-      message: `durability strict makes writes wait for a standby, but rpo ${spec.rpoBytes} allows them to be lost`,
+      message: `strict makes writes wait for a standby, but rpo ${spec.rpoBytes} allows them to be lost`,
       hint: 'Choose rpo 0 with strict durability, or leave durability at available.',
     });
   }
-  return faults;
+  const needs = { sharedBuffersMiB: sharedBuffersMiBOf(spec), maxConnections: maxConnectionsOf(spec) };
+  return [...faults, ...limitFaults(spec.limits, needs)];
+}
+
+/** As a whole: what is left out of limits that are given is not limited any more. */
+function limitsOf(limits: TenantSpec['limits']): Pick<TenantSpec, 'limits'> {
+  return isLimited(limits) ? { limits } : {};
 }
 
 /** A list that is not given is kept. What is closed to everybody is not written down: so it was before there was a front door. */
@@ -114,7 +125,8 @@ function accessOf(given: SpecFile['access'], before: Access = closedAccess): Pic
 function refuseContradictions(spec: TenantSpec, defaults: SpecDefaults, source: string): void {
   const [fault] = specFaults(spec, defaults);
   if (fault) {
-    const { message: found, hint } = fault;
+    const { path, message, hint } = fault;
+    const found = `${path.join('.')}: ${message}`;
     throw new PgsError('configuration', { doing: `reading ${source}`, found, ...(hint ? { hint } : {}) });
   }
   refuseSettings(spec, source);
@@ -133,6 +145,7 @@ export function specToFile(spec: TenantSpec): SpecFile {
     pool: spec.pool,
     ...(spec.production ? { production: true } : {}),
     access: spec.access ?? closedAccess,
+    ...(spec.limits ? { limits: spec.limits } : {}),
     settings: spec.settings,
   };
 }

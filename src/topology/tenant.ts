@@ -1,6 +1,7 @@
 // The nouns of a tenant: what was asked for (spec), what was allocated to it, and the record that keeps both.
 
 import type { Access } from './access.js';
+import type { Limits } from './limits.js';
 import type { RtoPreset } from './presets.js';
 
 export const poolModes = ['transaction', 'session', 'off'] as const;
@@ -25,6 +26,8 @@ export interface TenantSpec {
   production?: boolean | undefined;
   /** Who may come through the front door. Absent: nobody. */
   access?: Access | undefined;
+  /** What it may use of each of its hosts. Absent: as much as there is. */
+  limits?: Limits | undefined;
   /** PostgreSQL parameters that override pgs's own. */
   settings: Record<string, string | number | boolean>;
 }

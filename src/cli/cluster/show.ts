@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { openCluster } from '../../reconcile/cluster.js';
 import { serviceHost, serviceNames } from '../../topology/cluster.js';
-import { deriveSettings } from '../../topology/settings.js';
+import { settingsOf } from '../../topology/settings.js';
 import { specToFile } from '../../topology/spec.js';
 import { withSession } from '../context.js';
 import { resolveTenant } from './tenant.js';
@@ -23,7 +23,7 @@ export async function show(given: string | undefined, command: Command): Promise
       ),
       paths: cluster.paths,
       osUser: cluster.osUser,
-      settings: { ...deriveSettings(cluster.allocation, cluster.spec.rto), ...cluster.spec.settings },
+      settings: settingsOf(cluster.spec, cluster.allocation),
     };
     if (terminal.format === 'yaml') return terminal.result(spec, () => '');
     const { stringify } = await import('yaml');

@@ -5,6 +5,7 @@ import { desiredDoor, type DoorCertificates } from '../../../haproxy/desired-doo
 import { desiredHaproxy, desiredRouting } from '../../../haproxy/desired.js';
 import type { ReachableHost } from '../../../src/host/facts.js';
 import { wantedFor } from '../../../src/host/gather.js';
+import { desiredLimits } from '../../../src/host/limits.js';
 import type { Resource } from '../../../src/host/resource.js';
 import { contentHash } from '../../../src/host/resource-rules.js';
 import type { Inventory } from '../../../src/inventory/inventory.js';
@@ -114,7 +115,7 @@ function resourcesOn(cluster: Cluster, secrets: TenantSecrets, entry: Cluster['e
     ...desiredHaproxy(entry),
     ...desiredDoor(cluster, entry, door),
     ...desiredRouting(cluster, entry, secrets, door),
-    ...(member ? desiredMember(cluster, member, secrets, dcs) : []),
+    ...(member ? [...desiredMember(cluster, member, secrets, dcs), ...desiredLimits(cluster.spec)] : []),
   ];
 }
 

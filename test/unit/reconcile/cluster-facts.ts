@@ -3,6 +3,7 @@
 import { desiredDoor } from '../../../haproxy/desired-door.js';
 import { desiredHaproxy, desiredRouting } from '../../../haproxy/desired.js';
 import type { ReachableHost } from '../../../src/host/facts.js';
+import { desiredLimits } from '../../../src/host/limits.js';
 import type { Resource } from '../../../src/host/resource.js';
 import { contentHash } from '../../../src/host/resource-rules.js';
 import { desiredDcsSettings } from '../../../src/patroni/desired.js';
@@ -27,7 +28,7 @@ function wantedFacts(cluster: Cluster): ClusterFacts {
   const { app, probe } = secrets.passwords;
   const entries = cluster.entries.map((entry): [string, ReachableHost] => {
     const member = cluster.members.find((m) => m.host.name === entry.name);
-    const patroni = member ? desiredMember(cluster, member, secrets, dcs) : [];
+    const patroni = member ? [...desiredMember(cluster, member, secrets, dcs), ...desiredLimits(cluster.spec)] : [];
     return [
       entry.name,
       hostWith(
@@ -82,8 +83,9 @@ function hostWith(resources: Resource[], { paths: { run } }: Cluster): Reachable
       group: 'pgs-haproxy',
       mode: '0600',
     };
-  for (const path of ['/etc/pgs/fence.d/acme.json', '/run/pgs/fence/acme', '/etc/udev/rules.d/61-pgs-watchdog.rules'])
-    host.paths[path] = { kind: 'absent' };
+  const absent = ['/etc/pgs/fence.d/acme.json', '/run/pgs/fence/acme', '/etc/udev/rules.d/61-pgs-watchdog.rules'];
+  const slice = '/etc/systemd/system/pgs-acme.slice.d';
+  for (const path of [...absent, slice, `${slice}/50-pgs-limits.conf`]) host.paths[path] = { kind: 'absent' };
   const hashes: Record<string, string> = {};
   for (const r of resources) {
     if (r.kind === 'user') host.users[r.name] = { present: true, home: r.home };

@@ -28,10 +28,16 @@ function losing(input: PlanInput, host: string): PlanInput {
 
 const restartOf = (host: string) => `${host}/acme/${unit}`;
 
-/** Ids in an order in which each step waits for all before it; fails when two could run side by side. */
-function chain({ steps }: Plan, ids: string[]): string[] {
+/** Ids of all steps that are done before a step. */
+function waitsFor({ steps }: Plan): (id: string) => Set<string> {
   const needs = new Map(steps.map((s) => [s.id, s.needs]));
   const reach = (id: string): Set<string> => new Set((needs.get(id) ?? []).flatMap((need) => [need, ...reach(need)]));
+  return reach;
+}
+
+/** Ids in an order in which each step waits for all before it; fails when two could run side by side. */
+function chain(plan: Plan, ids: string[]): string[] {
+  const reach = waitsFor(plan);
   const ordered = [...ids].sort((a, b) => reach(a).size - reach(b).size);
   for (const [i, id] of ordered.entries()) {
     for (const earlier of ordered.slice(0, i)) expect(reach(id), `${id} waits for ${earlier}`).toContain(earlier);
@@ -56,6 +62,62 @@ test('a key of somebody else in its place in etcd is said, and left', () => {
   const plan = planCluster({ ...input, facts: { ...input.facts, foreignKeys: ['/pgs/dcs/acme/notes'] } });
   expect(plan.steps).toEqual([]);
   expect(plan.notes?.join()).toContain('/pgs/dcs/acme/notes in etcd is neither');
+});
+
+describe('limits', () => {
+  const limited = () => wantedInput(clusterOf(recordOf('acme', { limits: { memory: '2GB' } })));
+  const kernel = ['h1/acme/limits', 'h2/acme/limits', 'h3/acme/limits'];
+
+  test('are asked of the kernel of every member’s host with each apply, which changes nothing', () => {
+    const { steps } = planCluster(limited());
+    expect(steps.map(({ id }) => id)).toEqual(kernel);
+    for (const { action, done } of steps) {
+      expect(action.kind).toBe('none');
+      expect(done).toMatchObject({ kind: 'limits', slice: 'pgs-acme.slice', limits: { memory: '2GB' } });
+    }
+  });
+
+  const files = ['h1/acme-limits/files', 'h2/acme-limits/files', 'h3/acme-limits/files'];
+
+  test('that are new are written, and start or restart nothing', () => {
+    const { steps } = planCluster({ ...limited(), facts: wantedInput().facts });
+    expect(steps.map(({ id }) => id)).toEqual([...files, ...kernel, 'acme/prove']);
+    for (const id of kernel) {
+      expect(steps.find((s) => s.id === id)!.needs).toEqual(files);
+      expect(steps.find((s) => s.id === 'acme/prove')!.needs).toContain(id);
+    }
+  });
+
+  test('that are taken away go from the hosts, and nobody is asked', () => {
+    const { steps } = planCluster({ ...wantedInput(), facts: limited().facts });
+    expect(steps.map(({ id }) => id)).toEqual([...files, 'acme/prove']);
+  });
+
+  const memory = (size: string) => wantedInput(clusterOf(recordOf('acme', { limits: { memory: size } })));
+  const restartIds = (plan: Plan) =>
+    plan.steps.filter(({ action }) => action.kind === 'restart-postgres').map(({ id }) => id);
+
+  test('of less memory come after PostgreSQL takes less: otherwise the kernel would kill it', () => {
+    for (const before of [wantedInput(), memory('4GB')]) {
+      const plan = planCluster({ ...memory('1GB'), facts: before.facts });
+      expect(restartIds(plan)).toHaveLength(3);
+      for (const id of files)
+        expect(plan.steps.find((s) => s.id === id)!.needs).toEqual(expect.arrayContaining(restartIds(plan)));
+    }
+  });
+
+  test('of more memory come before PostgreSQL takes more', () => {
+    const plan = planCluster({ ...memory('4GB'), facts: memory('1GB').facts });
+    expect(restartIds(plan)).toHaveLength(3);
+    for (const restart of restartIds(plan)) expect([...waitsFor(plan)(restart)]).toEqual(expect.arrayContaining(files));
+  });
+
+  test('on a host that cannot be looked at are not asked for', () => {
+    expect(planCluster(losing(limited(), 'h2')).steps.map(({ id }) => id)).toEqual([
+      'h1/acme/limits',
+      'h3/acme/limits',
+    ]);
+  });
 });
 
 describe('a new tenant', () => {

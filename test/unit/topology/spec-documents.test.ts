@@ -109,8 +109,8 @@ describe('is judged by what the fleet has', () => {
     ].join('\n');
     expect(judgeFaults(text)).toEqual([
       expect.stringMatching(/^tenants.yaml:4:10: document 1 \(acme\): settings.fsync: fsync cannot be set: /),
-      expect.stringMatching(/^tenants.yaml:7:13: document 2 \(bolt\): durability: durability strict makes/),
-      expect.stringMatching(/^tenants.yaml:11:11: document 3 \(core\): replicas: replicas must be at least 1/),
+      expect.stringMatching(/^tenants.yaml:7:13: document 2 \(bolt\): durability: strict makes/),
+      expect.stringMatching(/^tenants.yaml:11:11: document 3 \(core\): replicas: must be at least 1/),
     ]);
   });
 
