@@ -10,7 +10,7 @@ import type { Session } from '../src/reconcile/session.js';
 import { listUndos } from './arm.js';
 import { lastingRefusals, stateRefusals, touchedTenants } from './preflight.js';
 import type { RunOptions } from './run.js';
-import type { Need } from './scenario.js';
+import { needNames, type Need } from './scenario.js';
 import type { Scene } from './targets.js';
 
 export interface Preflight {
@@ -23,16 +23,28 @@ export interface Preflight {
 export async function gatherScene(
   session: Session,
   { cluster, patroni }: OpenCluster,
+  needs: Need[],
   etcd = etcdStatuses(session),
 ): Promise<Scene> {
-  const [facts, members] = await Promise.all([patroni.gather(), etcd]);
+  const fleet = session.inventory.hosts;
+  const [facts, members, has] = await Promise.all([
+    patroni.gather(),
+    etcd,
+    needs.length === 0
+      ? {}
+      : gatherNeeds(
+          session,
+          fleet.map((h) => h.name),
+        ),
+  ]);
   const leader = members.find((m) => m.answers && m.memberId === m.leaderId);
   return {
     cluster,
-    fleet: session.inventory.hosts,
+    fleet,
     patroni: facts,
     etcdHosts: members.map((m) => m.name),
     etcdLeader: leader?.name ?? null,
+    has,
   };
 }
 
@@ -73,15 +85,14 @@ async function look(session: Session, open: OpenCluster, options: RunOptions): P
   const { scenario, tenant } = options;
   const hosts = session.inventory.hosts.map((h) => h.name);
   const etcd = etcdStatuses(session);
-  const [scene, members, status, armed, has, neighbours] = await Promise.all([
-    gatherScene(session, open, etcd),
+  const [scene, members, status, armed, neighbours] = await Promise.all([
+    gatherScene(session, open, scenario.needs, etcd),
     etcd,
     gatherStatus(session, tenant),
     byHost(hosts, async (host) => {
       const { stdout } = await session.hosts.get(host).run(listUndos(tenant));
       return stdout.split('\n').filter((line) => line !== '');
     }),
-    gatherNeeds(session, hosts),
     otherTenants(session, tenant),
   ]);
   const facts = {
@@ -89,7 +100,6 @@ async function look(session: Session, open: OpenCluster, options: RunOptions): P
     quorum: quorumOf(members).state,
     fencing: status.fencing.verdict,
     armed,
-    has,
     sandbox: options.sandbox,
     production: open.cluster.spec.production === true,
     accepted: options.accepted,
@@ -124,13 +134,18 @@ export const lookForNeeds: Command = {
   timeoutMs: 10_000,
 };
 
-/** What all hosts have. */
-async function gatherNeeds(session: Session, hosts: string[]): Promise<Need[]> {
-  const seen = await byHost(hosts, async (host) =>
-    (await session.hosts.get(host).run(lookForNeeds)).stdout.split('\n'),
-  );
-  const all: Need[] = ['own-kernel', 'netem', 'tmpfs'];
-  return all.filter((need) => Object.values(seen).every((lines) => lines.includes(need)));
+/** What each host has of what scenarios need; nothing where it does not answer, as one does in the middle of a drill. */
+function gatherNeeds(session: Session, hosts: string[]): Promise<Record<string, Need[]>> {
+  return byHost(hosts, async (host) => {
+    const said = await session.hosts
+      .get(host)
+      .run(lookForNeeds)
+      .then(
+        ({ stdout }) => stdout.split('\n'),
+        (): string[] => [],
+      );
+    return needNames.filter((need) => said.includes(need));
+  });
 }
 
 async function otherTenants(session: Session, tenant: string): Promise<string[]> {

@@ -3,8 +3,8 @@
 
 import { findLeader, judgeRpo, streamingReplicas } from '../src/patroni/facts.js';
 import { faultNamed } from './faults/catalogue.js';
-import type { Need, Scenario, Severity } from './scenario.js';
-import { leaderHost, type Scene } from './targets.js';
+import type { Role, Scenario, Severity } from './scenario.js';
+import { fitHosts, leaderHost, type HostNeed, type Scene } from './targets.js';
 
 export interface PreflightFacts {
   scene: Scene;
@@ -13,8 +13,6 @@ export interface PreflightFacts {
   fencing: string;
   /** Undos that an earlier run left armed, by host. */
   armed: Record<string, string[]>;
-  /** What the hosts have of what scenarios need. */
-  has: Need[];
   sandbox: boolean;
   production: boolean;
   accepted: Severity[];
@@ -42,17 +40,28 @@ export function severityRefusals(
   return [];
 }
 
-function needRefusals(scenario: Scenario, { has, powerDriver }: PreflightFacts): string[] {
-  const needs = new Set<Need>(scenario.needs);
-  if (scenario.method.some((s) => s.fault === 'power-off')) needs.add('power');
-  return [...needs].flatMap((need) => {
-    if (need === 'power')
-      return powerDriver === null ? ['no power switch is known: say --power-command <program>'] : [];
-    return has.includes(need) ? [] : [`unavailable here: ${unavailable[need]}`];
-  });
+function needRefusals(scenario: Scenario, { scene, powerDriver }: PreflightFacts): string[] {
+  const power = scenario.needs.includes('power') || scenario.method.some((s) => s.fault === 'power-off');
+  const missing = new Set(scenario.method.flatMap(({ on }) => missingNeeds(scene, on.role, hostNeeds(scenario))));
+  return [
+    ...(power && powerDriver === null ? ['no power switch is known: say --power-command <program>'] : []),
+    ...[...missing].map((need) => `unavailable here: ${unavailable[need]}`),
+  ];
 }
 
-const unavailable: Record<Exclude<Need, 'power'>, string> = {
+/** What the hosts that a fault is for must have. */
+export function hostNeeds({ needs }: Pick<Scenario, 'needs'>): HostNeed[] {
+  return needs.filter((need) => need !== 'power');
+}
+
+/** Of a role that has somebody, and nobody who is fit. */
+function missingNeeds(scene: Scene, role: Role, needs: HostNeed[]): HostNeed[] {
+  if (fitHosts(scene, role, []).length === 0 || fitHosts(scene, role, needs).length > 0) return [];
+  const alone = needs.filter((need) => fitHosts(scene, role, [need]).length === 0);
+  return alone.length > 0 ? alone : needs;
+}
+
+const unavailable: Record<HostNeed, string> = {
   netem: 'the kernel of the hosts has no netem',
   'own-kernel':
     'the hosts are containers, which share the clock, the disk and the memory accounting of the machine below',

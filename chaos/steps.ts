@@ -10,6 +10,7 @@ import { faultNamed } from './faults/catalogue.js';
 import type { FaultEvent } from './history.js';
 import type { Journal } from './journal.js';
 import { awaitEffects, endHeld, lookBefore, perform, type Stage } from './perform.js';
+import { hostNeeds } from './preflight.js';
 import { gatherScene } from './preflight-facts.js';
 import type { Scenario, Step } from './scenario.js';
 import { chooseHosts, leaderHost, type Scene } from './targets.js';
@@ -55,7 +56,7 @@ async function pause({ stage }: MethodContext, ms: number): Promise<void> {
 async function performStep(context: MethodContext, index: number, step: Step): Promise<void> {
   const { stage, journal, onLine } = context;
   stage.signal.throwIfAborted();
-  const scene = await gatherScene(stage.session, stage.open);
+  const scene = await gatherScene(stage.session, stage.open, context.scenario.needs);
   const id = `${context.runId}-${index}`;
   const ground = groundOf(context, scene, id, step);
   const fault = faultNamed(step.fault);
@@ -105,7 +106,7 @@ async function performStep(context: MethodContext, index: number, step: Step): P
   }
 }
 
-function groundOf({ stage, random }: MethodContext, scene: Scene, id: string, step: Step): Ground {
+function groundOf({ stage, scenario, random }: MethodContext, scene: Scene, id: string, step: Step): Ground {
   const { inventory } = stage.session;
   const { etcd } = inventory;
   return {
@@ -116,7 +117,7 @@ function groundOf({ stage, random }: MethodContext, scene: Scene, id: string, st
       etcd.kind === 'fleet'
         ? { hosts: etcd.members, clientPort: etcd.clientPort, peerPort: etcd.peerPort }
         : { hosts: [], clientPort: 2379, peerPort: 2380 },
-    hosts: chooseHosts(scene, step.on.role, step.on.count, random),
+    hosts: chooseHosts(scene, step.on.role, step.on.count, random, hostNeeds(scenario)),
     leader: leaderHost(scene),
   };
 }

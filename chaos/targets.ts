@@ -3,7 +3,7 @@
 import { findLeader, type PatroniFacts } from '../src/patroni/facts.js';
 import type { Cluster } from '../src/topology/cluster.js';
 import type { Host } from '../src/inventory/inventory.js';
-import type { Role } from './scenario.js';
+import type { Need, Role } from './scenario.js';
 
 export interface Scene {
   cluster: Cluster;
@@ -12,11 +12,29 @@ export interface Scene {
   etcdHosts: string[];
   /** Host whose etcd leads; null when nobody does. */
   etcdLeader: string | null;
+  /** What hosts have of what scenarios need; those that are not here have nothing of it. */
+  has: Record<string, Need[]>;
 }
 
-/** Hosts of a role, at most `count`, chosen by `random`; empty when the role has nobody at this moment. */
-export function chooseHosts(scene: Scene, role: Role, count: number, random: () => number): Host[] {
-  return shuffled(hostsOf(scene, role), random).slice(0, count);
+/**
+ * Hosts of a role that have what is needed of them, at most `count`, chosen by `random`; empty when the role has nobody of that kind at
+ * this moment.
+ */
+export function chooseHosts(
+  scene: Scene,
+  role: Role,
+  count: number,
+  random: () => number,
+  needs: HostNeed[] = [],
+): Host[] {
+  return shuffled(fitHosts(scene, role, needs), random).slice(0, count);
+}
+
+export type HostNeed = Exclude<Need, 'power'>;
+
+/** Of machines with and without kernels of their own, a fault that needs one is for the first kind. */
+export function fitHosts(scene: Scene, role: Role, needs: HostNeed[]): Host[] {
+  return hostsOf(scene, role).filter(({ name }) => needs.every((need) => scene.has[name]?.includes(need)));
 }
 
 export function leaderHost({ cluster, patroni }: Scene): Host | null {

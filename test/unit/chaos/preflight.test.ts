@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { lastingRefusals, stateRefusals, touchedTenants, type PreflightFacts } from '../../../chaos/preflight.js';
-import { chooseHosts, seededRandom } from '../../../chaos/targets.js';
+import { chooseHosts, seededRandom, type HostNeed } from '../../../chaos/targets.js';
 import { clusterOf, inventory } from '../../fixtures/fleet.js';
 import { baseScenario, fact, scenarioOf } from './history-builder.js';
 
@@ -22,11 +22,11 @@ function factsOf(change: Partial<PreflightFacts> = {}): PreflightFacts {
       },
       etcdHosts: ['h1', 'h2', 'h3'],
       etcdLeader: 'h3',
+      has: {},
     },
     quorum: 'healthy',
     fencing: 'fenced',
     armed: {},
-    has: [],
     sandbox: true,
     production: false,
     accepted: [],
@@ -59,7 +59,11 @@ test.each([
 test('what a scenario needs is said where it is missing', () => {
   const needy = withText('severity: disruptive', 'severity: disruptive\nneeds: [netem]');
   expect(lastingRefusals(needy, factsOf())).toEqual(['unavailable here: the kernel of the hosts has no netem']);
-  expect(lastingRefusals(needy, factsOf({ has: ['netem'] }))).toEqual([]);
+  const facts = factsOf();
+  facts.scene.has = { h1: ['netem'] };
+  expect(lastingRefusals(needy, facts)).toEqual([]);
+  facts.scene.has = { h2: ['netem'], h3: ['netem'] };
+  expect(lastingRefusals(needy, facts)).toHaveLength(1);
   const power = withText('  - fault: kill-postmaster', '  - fault: power-off\n    for: 10s');
   expect(lastingRefusals(power, factsOf()).join()).toContain('--power-command');
   expect(lastingRefusals(power, factsOf({ powerDriver: 'sandbox' }))).toEqual([]);
@@ -108,6 +112,16 @@ test.each([
 ] as const)('role %s', (role, hosts) => {
   const chosen = chooseHosts(factsOf().scene, role, 9, seededRandom(1));
   expect(chosen.map((h) => h.name).sort()).toEqual(hosts);
+});
+
+test('of mixed machines those are chosen that have what is needed', () => {
+  const { scene } = factsOf();
+  scene.has = { h1: ['own-kernel'], h3: ['own-kernel', 'netem'] };
+  const chosen = (role: 'replica' | 'leader', needs: HostNeed[]) =>
+    chooseHosts(scene, role, 9, seededRandom(1), needs).map((h) => h.name);
+  expect(chosen('replica', ['own-kernel'])).toEqual(['h3']);
+  expect(chosen('leader', ['own-kernel'])).toEqual(['h1']);
+  expect(chosen('leader', ['own-kernel', 'netem'])).toEqual([]);
 });
 
 test('a seed decides the choice, and another one may choose otherwise', () => {
