@@ -3,13 +3,7 @@
 
 import type { Secret } from '../secrets/secret.js';
 
-export type Resource =
-  | UserResource
-  | DirectoryResource
-  | FileResource
-  | DeviceResource
-  | UnitResource
-  | AbsentResource;
+export type Resource = UserResource | DirectoryResource | FileResource | DeviceResource | UnitResource | AbsentResource;
 
 /** A system user with a group of the same name, no password, no shell. */
 export interface UserResource {
