@@ -156,7 +156,17 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown, schema: z.ZodTyp
       message: `unknown key${didYouMean(key, known)}`,
     }));
   }
+  if (issue.code === 'invalid_union') {
+    // What is wrong is said by the form that was meant: the one that fails inside, not at its kind.
+    const meant = issue.errors.find((issues) =>
+      issues.every((inner) => inner.path.length > 0 || inner.code !== 'invalid_type'),
+    );
+    if (meant)
+      return meant.flatMap((inner) => describeIssue({ ...inner, path: [...issue.path, ...inner.path] }, value, schema));
+  }
   const found = valueAt(value, issue.path);
+  if (issue.code === 'custom' && issue.params?.at === 'key')
+    return [{ path: issue.path, at: 'key', message: issue.message }];
   if (found === undefined && issue.code !== 'custom') return [{ path: issue.path, message: 'is missing' }];
   return [{ path: issue.path, message: messageOf(issue, found) }];
 }
@@ -266,8 +276,15 @@ function knownKeys(of: z.ZodType, path: readonly PropertyKey[]): string[] | null
 
 function unwrap(schema: unknown): unknown {
   let inner = schema;
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
-    inner = inner.unwrap();
+  for (;;) {
+    if (inner instanceof z.ZodPipe) inner = inner.in;
+    else if (
+      inner instanceof z.ZodOptional ||
+      inner instanceof z.ZodNullable ||
+      inner instanceof z.ZodDefault ||
+      inner instanceof z.ZodPrefault
+    )
+      inner = inner.unwrap();
+    else return inner;
   }
-  return inner;
 }

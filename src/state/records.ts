@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
 import { limitsSchema } from '../topology/limits.js';
+import { objectShapes } from '../topology/objects.js';
 import { rtoPresetNames } from '../topology/presets.js';
 import { poolModes, type TenantRecord } from '../topology/tenant.js';
 
@@ -24,7 +25,15 @@ const spec = z.strictObject({
   access: z.strictObject({ enabled: z.boolean(), from: z.array(z.string()) }).optional(),
   limits: limitsSchema.optional(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  labels: objectShapes.labels,
+  defaultRoles: objectShapes.default_roles,
+  roles: objectShapes.roles,
+  databases: objectShapes.databases,
+  hba: objectShapes.hba,
 });
+
+const names = z.array(z.string());
+const left = z.strictObject({ roles: names, databases: names, schemas: names, extensions: names });
 
 const dataFate = z.enum(['keep', 'purge']);
 
@@ -70,6 +79,7 @@ const record = z.strictObject({
   allocation,
   phase: z.enum(['creating', 'ready', 'stopped', 'destroying', 'retired']),
   createdAt: z.string(),
+  left: left.optional(),
   job: job.optional(),
 }) satisfies z.ZodType<TenantRecord>;
 

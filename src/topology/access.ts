@@ -56,12 +56,12 @@ function withLength(network: string): string {
   return `${canonicalAddress(address)}/${length ?? (isIP(address) === 4 ? 32 : 128)}`;
 }
 
-function overlaps(a: string, b: string): boolean {
+export function overlaps(a: string, b: string): boolean {
   return isInside(b.split('/')[0]!, [a]) || isInside(a.split('/')[0]!, [b]);
 }
 
 /** Whether an address is in one of the networks. An IPv6 network holds no IPv4 address. */
-function isInside(address: string, networks: string[]): boolean {
+export function isInside(address: string, networks: string[]): boolean {
   const family = isIP(address);
   return networks.some((network) => {
     const [base = '', length] = withLength(network).split('/');

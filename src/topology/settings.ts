@@ -105,6 +105,9 @@ export function maxConnectionsOf(spec: Pick<TenantSpec, 'settings'>): number {
   return Number.isInteger(given) && given > 0 ? given : maxConnections;
 }
 
+/** Share of the server connections that all poolers of a service may take together; what is left is for the direct services. */
+export const poolersShare = { primary: 0.6, replica: 0.25 };
+
 /** What an operator's `--set` may not touch, and what to use instead. */
 const refused: Record<string, string> = {
   listen_addresses: 'pgs decides where members listen',

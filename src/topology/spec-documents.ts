@@ -1,10 +1,11 @@
 // A file with the specs of several tenants, as documents that are separated by `---`: all of it is judged before anything of it is
 // applied, and whatever is wrong is said with its line. Pure.
 
+import { z } from 'zod';
 import { tenantNameFault } from '../inventory/names.js';
-import { readYamlParts, type PartFault } from '../yaml-file.js';
+import { readYamlParts, type Fault, type PartFault, type PartRules } from '../yaml-file.js';
 import { settingFaults } from './settings.js';
-import { fillSpec, specFaults, specSchema, type SpecDefaults, type SpecFile } from './spec.js';
+import { fillSpec, specFaults, specFormat, specSchema, type SpecDefaults, type SpecFile } from './spec.js';
 import type { TenantSpec } from './tenant.js';
 
 export interface SpecDocument {
@@ -22,15 +23,32 @@ export interface SpecDocuments {
    * @throws PgsError `configuration` with all that is wrong, by document, key and line
    */
   judge: (stored: TenantSpec[], defaults: SpecDefaults) => void;
+  /** What only a look at the tenant's hosts showed. @throws PgsError as `judge` */
+  refuse: (tenant: string, faults: Fault[]) => void;
 }
+
+/** Judged before anything else: in a newer form other keys may mean something else. */
+const formatOnly = z.looseObject({
+  format: z
+    .unknown()
+    .optional()
+    .superRefine((format, context) => {
+      if (typeof format !== 'number' || format <= specFormat) return;
+      const message = `this file has format ${format}, and this pgs knows up to ${specFormat}: use the newer pgs that wrote it`;
+      context.addIssue({ code: 'custom', message });
+    }),
+});
+
+const rules: PartRules = {
+  more: nameFaults,
+  nameOf: tenantOf,
+  hint: 'A key that this pgs does not know may be one of a newer pgs (`pgs --version`).',
+};
 
 /** @throws PgsError `configuration` with every fault of every document as `FILE:LINE:COLUMN: document N (tenant): key: what` */
 export function readSpecDocuments(text: string, file: string): SpecDocuments {
-  const { parts, refuse } = readYamlParts(text, file, specSchema, {
-    more: nameFaults,
-    nameOf: tenantOf,
-    hint: 'A key that this pgs does not know may be one of a newer pgs (`pgs --version`).',
-  });
+  readYamlParts(text, file, formatOnly, { ...rules, more: () => [], hint: '' });
+  const { parts, refuse } = readYamlParts(text, file, specSchema, rules);
   return {
     documents: parts.map(({ value, number, line }) => ({
       tenant: value.tenant,
@@ -44,6 +62,10 @@ export function readSpecDocuments(text: string, file: string): SpecDocuments {
           return documentFaults(value, before ?? defaults, before).map((fault) => ({ part, ...fault }));
         }),
       );
+    },
+    refuse: (tenant, faults) => {
+      const part = parts.findIndex(({ value }) => value.tenant === tenant);
+      refuse(faults.map((fault) => ({ part, ...fault })));
     },
   };
 }

@@ -6,6 +6,8 @@ import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
 import { accessSchema, closedAccess, type Access } from './access.js';
 import { isLimited, limitFaults, limitsSchema } from './limits.js';
+import { objectShapes, type ObjectSpecs } from './objects.js';
+import { objectFaults } from './object-rules.js';
 import { rtoPresetNames } from './presets.js';
 import { poolModes, type TenantSpec } from './tenant.js';
 import { maxConnectionsOf, refuseSettings, sharedBuffersMiBOf } from './settings.js';
@@ -15,8 +17,13 @@ export const replicasMax = 15;
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
+/** Newest form of the file that this pgs reads. */
+export const specFormat = 1;
+
 /** The YAML form. Every field but the name has a default from pgs.yaml. */
-export const specSchema = z.strictObject({
+const specShape = z.strictObject({
+  /** Of the file; absent: 1. */
+  format: z.int().min(1).max(specFormat).optional(),
   tenant: z.string(),
   replicas: z.number().int().min(0).max(replicasMax).optional(),
   postgres: z.number().int().optional(),
@@ -29,6 +36,12 @@ export const specSchema = z.strictObject({
   access: accessSchema.optional(),
   limits: limitsSchema.optional(),
   settings: z.record(z.string(), scalar).optional(),
+  ...objectShapes,
+});
+
+export const specSchema = specShape.superRefine((file, context) => {
+  for (const { path, message, at } of objectFaults(file))
+    context.addIssue({ code: 'custom', path, message, ...(at ? { params: { at } } : {}) });
 });
 
 export type SpecFile = z.infer<typeof specSchema>;
@@ -80,6 +93,7 @@ export function fillSpec(file: SpecFile, defaults: SpecDefaults): TenantSpec {
     ...accessOf(file.access, defaults.access),
     ...limitsOf(file.limits ?? defaults.limits),
     settings: file.settings ?? {},
+    ...objectsOf(file),
   };
 }
 
@@ -116,6 +130,19 @@ function limitsOf(limits: TenantSpec['limits']): Pick<TenantSpec, 'limits'> {
   return isLimited(limits) ? { limits } : {};
 }
 
+/** What is not in the file any more is not in the spec: the cluster keeps it until the file says `state: absent`. */
+function objectsOf(file: SpecFile): ObjectSpecs & Pick<TenantSpec, 'labels'> {
+  const some = <T extends object>(value: T | undefined) => (value && Object.keys(value).length > 0 ? value : undefined);
+  const [labels, roles, databases, hba] = [some(file.labels), some(file.roles), some(file.databases), some(file.hba)];
+  return {
+    ...(labels ? { labels } : {}),
+    ...(file.default_roles ? { defaultRoles: true } : {}),
+    ...(roles ? { roles } : {}),
+    ...(databases ? { databases } : {}),
+    ...(hba ? { hba } : {}),
+  };
+}
+
 /** A list that is not given is kept. What is closed to everybody is not written down: so it was before there was a front door. */
 function accessOf(given: SpecFile['access'], before: Access = closedAccess): Pick<TenantSpec, 'access'> {
   const access = { ...before, ...given, from: given?.from ?? before.from };
@@ -135,6 +162,7 @@ function refuseContradictions(spec: TenantSpec, defaults: SpecDefaults, source: 
 /** The spec in its YAML form, as `pgs cluster show -o yaml` prints it and `pgs apply -f` takes it. */
 export function specToFile(spec: TenantSpec): SpecFile {
   return {
+    format: specFormat,
     tenant: spec.tenant,
     replicas: spec.replicas,
     postgres: spec.postgres,
@@ -147,6 +175,11 @@ export function specToFile(spec: TenantSpec): SpecFile {
     access: spec.access ?? closedAccess,
     ...(spec.limits ? { limits: spec.limits } : {}),
     settings: spec.settings,
+    ...(spec.labels ? { labels: spec.labels } : {}),
+    ...(spec.defaultRoles ? { default_roles: true } : {}),
+    ...(spec.roles ? { roles: spec.roles } : {}),
+    ...(spec.databases ? { databases: spec.databases } : {}),
+    ...(spec.hba ? { hba: spec.hba } : {}),
   };
 }
 

@@ -2,13 +2,14 @@
 
 import type { Access } from './access.js';
 import type { Limits } from './limits.js';
+import type { ObjectSpecs } from './objects.js';
 import type { RtoPreset } from './presets.js';
 
 export const poolModes = ['transaction', 'session', 'off'] as const;
 export type PoolMode = (typeof poolModes)[number];
 
 /** What the operator asks for. Written as YAML in `pgs apply -f`, with these names in snake case. */
-export interface TenantSpec {
+export interface TenantSpec extends ObjectSpecs {
   tenant: string;
   /** Members besides the leader, 1 to 15; 0 only by `pgs cluster scale`. */
   replicas: number;
@@ -30,6 +31,8 @@ export interface TenantSpec {
   limits?: Limits | undefined;
   /** PostgreSQL parameters that override pgs's own. */
   settings: Record<string, string | number | boolean>;
+  /** For people and scripts; pgs reads nothing into them. Absent: none. */
+  labels?: Record<string, string> | undefined;
 }
 
 export interface Member {
@@ -101,6 +104,14 @@ export interface ReinitJob {
 
 export type Job = RestartJob | ReinitJob;
 
+/** Names that the cluster keeps until a file says that they are to be absent: of databases' contents as `database.name`. */
+export interface LeftObjects {
+  roles: string[];
+  databases: string[];
+  schemas: string[];
+  extensions: string[];
+}
+
 export type TenantPhase = 'creating' | 'ready' | 'stopped' | 'destroying' | 'retired';
 
 /** `/pgs/state/tenants/<tenant>`; the secrets are a key of their own. */
@@ -115,6 +126,8 @@ export interface TenantRecord {
    */
   phase: TenantPhase;
   createdAt: string;
+  /** What a file named once and does not any more. Absent: nothing. */
+  left?: LeftObjects | undefined;
   /** Absent: nothing is under way. */
   job?: Job | undefined;
 }
