@@ -7,6 +7,7 @@ import { runChecked, type Command, type HostAccess } from '../host/command.js';
 import type { Secret } from '../secrets/secret.js';
 import type { Cluster, ServiceName } from '../topology/cluster.js';
 import { servicePort } from '../topology/cluster.js';
+import { objectFactsScript, parseObjectFacts, type ObjectFacts } from './object-facts.js';
 import { sqlFactsQuery, type SqlFacts } from './desired.js';
 
 /** psql as the superuser of a tenant on the host it runs on, reading statements from standard input. */
@@ -36,6 +37,16 @@ export async function gatherSqlFacts(host: HostAccess, cluster: Cluster): Promis
   const result = await host.run(superuserPsql(cluster, sqlFactsQuery, 5000)).catch(() => null);
   if (!result || result.code !== 0) return null;
   return JSON.parse(result.stdout) as SqlFacts;
+}
+
+/** Roles, databases and what is in those named, of the leader; null when it does not answer. */
+export async function gatherObjects(
+  host: HostAccess,
+  cluster: Cluster,
+  databases: string[],
+): Promise<ObjectFacts | null> {
+  const result = await host.run(superuserPsql(cluster, objectFactsScript(databases), 15_000)).catch(() => null);
+  return result?.code === 0 ? parseObjectFacts(result.stdout) : null;
 }
 
 export interface Login {

@@ -5,10 +5,11 @@ import { goneRoles, loginsOf, madeRoles, type MadeRole } from '../secrets/rotati
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { InForce } from '../topology/in-force.js';
+import { appName } from '../topology/objects.js';
 import { asksInOneDatabase, lookupFunction, lookupRole, poolerRole } from '../topology/accounts.js';
 
 /** The database and its owner that applications use; the names are CloudNativePG's. */
-export const appDatabase = 'app';
+export const appDatabase = appName;
 
 /**
  * Makes what is missing and mends what differs: the role `app`, its database, the role by which pgs probes the services, and what the
@@ -35,7 +36,11 @@ export function desiredSql(secrets: TenantSecrets, postgresMajor: number): Secre
       ...lookup(secrets),
       ...(asksInOneDatabase(postgresMajor)
         ? []
-        : [appDatabase, 'template1'].flatMap((database) => [`\\connect ${database}`, ...lookup(secrets)])),
+        : [
+            // Everybody was denied it above, and there the pooler asks in the client's database.
+            `GRANT CONNECT ON DATABASE ${appDatabase} TO ${poolerRole};`,
+            ...[appDatabase, 'template1'].flatMap((database) => [`\\connect ${database}`, ...lookup(secrets)]),
+          ]),
     ].join('\n'),
   );
 }

@@ -28,6 +28,8 @@ export interface TenantOutcome {
 
 export interface ManyOptions extends Bounds {
   force: boolean;
+  /** By tenant, as `ChangeOptions.dropData`. */
+  dropData?: Record<string, string[]>;
   onStep: (tenant: string, event: StepEvent) => void;
   /** Called when a tenant's turn comes, and when it is over. */
   onTenant: (tenant: string, what: 'begun' | TenantOutcome) => void;
@@ -53,8 +55,8 @@ export async function applyDocument(
 }
 
 /** What applying it would do, with nothing stored. */
-export async function planDocument(session: Session, document: SpecDocument): Promise<Plan> {
-  if ((await phaseOf(session, document.tenant)) !== 'absent') return planRespec(session, respecOf(document));
+export async function planDocument(session: Session, document: SpecDocument, dropData: string[] = []): Promise<Plan> {
+  if ((await phaseOf(session, document.tenant)) !== 'absent') return planRespec(session, respecOf(document), dropData);
   const { open, plan } = await planCreate(session, createOf(document));
   open.patroni.close();
   return plan;
@@ -78,12 +80,13 @@ function createOf({ given, source }: SpecDocument, supply?: () => Promise<FleetS
 export async function applyMany(
   session: Session,
   documents: SpecDocument[],
-  { force, onStep, onTenant, ...bounds }: ManyOptions,
+  { force, dropData = {}, onStep, onTenant, ...bounds }: ManyOptions,
 ): Promise<TenantOutcome[]> {
   const supply = sharedSupply(session, supplyGoodForMs);
   return each(documents, bounds, 'applying specs', onTenant, async (document) => {
     const onEvent = (event: StepEvent) => onStep(document.tenant, event);
-    const { plan, isNew } = await applyDocument(session, document, { signal: bounds.signal, force, onEvent }, supply);
+    const options = { signal: bounds.signal, force, onEvent, dropData: dropData[document.tenant] ?? [] };
+    const { plan, isNew } = await applyDocument(session, document, options, supply);
     return { plan, outcome: isNew ? 'created' : changes(plan) ? 'changed' : 'unchanged' };
   });
 }

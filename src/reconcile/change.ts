@@ -23,6 +23,8 @@ export interface ChangeOptions {
   onPlan?: (plan: Plan) => void;
   /** End transactions of clients that keep a leader from restarting or handing over, with an error, instead of giving up. */
   force?: boolean;
+  /** What of the tenant may be dropped with its data: `database` or `database/extension`. */
+  dropData?: string[];
 }
 
 /**
@@ -44,9 +46,11 @@ export async function withTenantLock<T>(
   }
 }
 
-export function planOf(open: OpenCluster, facts: ClusterFacts): Plan {
+/** @param dropData what may be dropped with its data, as `PlanInput.dropData` */
+export function planOf(open: OpenCluster, facts: ClusterFacts, dropData: string[] = []): Plan {
   const { cluster, record, secrets, dcs, door } = open;
-  return planCluster({ cluster, phase: record.phase, secrets, dcs, door, facts, job: record.job });
+  const { phase, job, left } = record;
+  return planCluster({ cluster, phase, secrets, dcs, door, facts, job, left, dropData });
 }
 
 export interface Planned {
@@ -183,7 +187,7 @@ async function applyOnce(session: Session, open: OpenCluster, lock: TenantLock, 
   const strangers = portStrangers(open.cluster, facts);
   if (strangers.length > 1) throw new PgsErrors(`looking at the ports of ${open.cluster.tenant}`, strangers);
   if (strangers[0]) throw strangers[0];
-  const plan = planOf(open, facts);
+  const plan = planOf(open, facts, options.dropData);
   refusePaused(open.cluster.tenant, plan, facts);
   options.onPlan?.(plan);
   const effects = createEffects(session, open, lock, options.force);

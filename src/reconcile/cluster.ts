@@ -13,8 +13,11 @@ import type { Resource } from '../host/resource.js';
 import type { PatroniClient } from '../patroni/client.js';
 import type { DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, type PatroniFacts } from '../patroni/facts.js';
-import { gatherSqlFacts } from '../postgres/client.js';
+import { gatherObjects, gatherSqlFacts } from '../postgres/client.js';
+import { generatedRoles } from '../postgres/desired-objects.js';
+import { listExtensions, parseExtensions, wantedExtensions, type ExtensionFacts } from '../postgres/extensions.js';
 import type { SqlFacts } from '../postgres/desired.js';
+import { ensureRoleSecrets } from '../secrets/role-secrets.js';
 import { loginsOf } from '../secrets/rotation.js';
 import {
   ensureTenantSecrets,
@@ -28,6 +31,7 @@ import { layOutCluster, type Cluster } from '../topology/cluster.js';
 import type { TenantRecord } from '../topology/tenant.js';
 import { readGivenCertificate } from './given-certificate.js';
 import { absentMember, desiredMember } from './member.js';
+import { askedDatabases, hasObjects } from './plan-objects.js';
 import type { ClusterFacts } from './plan-cluster.js';
 import type { Session } from './session.js';
 
@@ -67,7 +71,10 @@ export async function assembleCluster(
   const secrets =
     session.rights === 'daemon'
       ? givenSecrets(tenant, known)
-      : await ensureTenantSecrets(tenant, hosts, inventory, fleetSecrets, known, new Date());
+      : ensureRoleSecrets(
+          await ensureTenantSecrets(tenant, hosts, inventory, fleetSecrets, known, new Date()),
+          generatedRoles(record.spec),
+        );
   return {
     record,
     cluster,
@@ -145,10 +152,11 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
   const dcs = await session.dcs();
   const members = patroni.gather();
   const goers = cluster.leaving.map(async (m) => [m.name, await patroni.member(m)] as const);
-  const [hosts, patroniFacts, sql, access, keys, leaving] = await Promise.all([
+  const [hosts, patroniFacts, sql, inside, access, keys, leaving] = await Promise.all([
     gatherHosts(session, open),
     members,
     members.then((facts) => gatherSql(session, open, facts)),
+    members.then((facts) => gatherInside(session, open, facts)),
     tenantAccessFacts(
       dcs,
       cluster.tenant,
@@ -167,6 +175,7 @@ export async function gatherCluster(session: Session, open: OpenCluster): Promis
     settings: keys.settings,
     patroni: patroniFacts,
     ...(leaving.length > 0 ? { leaving: Object.fromEntries(leaving) } : {}),
+    ...inside,
     sql: sql[leader ?? ''] ?? null,
     parameters: Object.fromEntries(Object.entries(sql).map(([name, found]) => [name, found?.parameters ?? null])),
   };
@@ -182,6 +191,34 @@ export async function gatherSql(
     const fact = members[name];
     const serves = fact?.reachable && fact.role !== 'other';
     return [name, serves ? await gatherSqlFacts(session.hosts.get(host.name), cluster) : null] as const;
+  });
+  return Object.fromEntries(await Promise.all(asked));
+}
+
+/** What a file may be about; nothing is asked for a tenant whose file never was. */
+async function gatherInside(
+  session: Session,
+  { cluster, record: { left } }: OpenCluster,
+  patroni: PatroniFacts,
+): Promise<Pick<ClusterFacts, 'objects' | 'extensions'>> {
+  if (!hasObjects(cluster.spec, left)) return {};
+  const leader = cluster.members.find(({ name }) => name === findLeader(patroni)?.name);
+  const wantsExtensions = wantedExtensions(cluster.spec).length > 0;
+  const [objects, extensions] = await Promise.all([
+    leader ? gatherObjects(session.hosts.get(leader.host.name), cluster, askedDatabases(cluster.spec, left)) : null,
+    wantsExtensions ? gatherExtensions(session, cluster) : undefined,
+  ]);
+  return { objects, ...(extensions ? { extensions } : {}) };
+}
+
+/** Names of the extensions that can be made, by member's host; null for one that does not answer. */
+export async function gatherExtensions(session: Session, { members, spec }: Cluster): Promise<ExtensionFacts> {
+  const asked = members.map(async ({ host }) => {
+    const result = await session.hosts
+      .get(host.name)
+      .run(listExtensions(spec.postgres))
+      .catch(() => null);
+    return [host.name, result?.code === 0 ? parseExtensions(result.stdout) : null] as const;
   });
   return Object.fromEntries(await Promise.all(asked));
 }

@@ -5,6 +5,7 @@ import { PgsError } from '../errors.js';
 import { parseTenantName } from '../inventory/names.js';
 import { loadIssuing } from '../pki/authority.js';
 import type { TenantLock } from '../state/lock.js';
+import { layOutCluster } from '../topology/cluster.js';
 import { placeTenant } from '../topology/placement.js';
 import { completeSpec, inventTenantName } from '../topology/spec.js';
 import type { TenantRecord, TenantSpec } from '../topology/tenant.js';
@@ -13,6 +14,7 @@ import { applyCluster, planOf, refuseStopped, withTenantLock, type ChangeOptions
 import type { Session } from './session.js';
 import type { Plan } from './step.js';
 import { refuseBrokenDcs } from './dcs-fit.js';
+import { refuseMissingPackages, refuseUnreachableRules } from './refuse-objects.js';
 import { allKnowQuorumCommit, commonPostgresMajor, gatherSupply, judgeSupply, type FleetSupply } from './supply.js';
 
 export interface CreateRequest {
@@ -40,7 +42,9 @@ export async function createCluster(
 ): Promise<Created> {
   const tenant = await nameOf(session, request);
   return withTenantLock(session, tenant, `cluster create ${tenant}`, options.signal, async (lock, signal) => {
-    const record = (await resume(session, tenant, request)) ?? (await allocate(session, tenant, request, lock));
+    const known = await resume(session, tenant, request);
+    if (!known) await refuseUnfitFile(session, tenant, request);
+    const record = known ?? (await allocate(session, tenant, request, lock));
     const store = await session.store();
     if (record.phase === 'retired') await store.updateTenant(tenant, (r) => ({ ...r, phase: 'creating' }), lock);
     const current = (await store.getTenant(tenant))!;
@@ -53,6 +57,7 @@ export async function createCluster(
 export async function planCreate(session: Session, request: CreateRequest): Promise<Created> {
   const tenant = await nameOf(session, request);
   const known = await resume(session, tenant, request);
+  if (!known) await refuseUnfitFile(session, tenant, request);
   const open = known
     ? await openCluster(session, tenant)
     : await assembleCluster(session, await draftRecord(session, tenant, request), null);
@@ -67,6 +72,14 @@ export async function planDraft(session: Session, draft: TenantRecord): Promise<
   } finally {
     open.patroni.close();
   }
+}
+
+/** @throws PgsError as `refuseMissingPackages` and `refuseUnreachableRules`, for the hosts that it would be given now */
+async function refuseUnfitFile(session: Session, tenant: string, request: CreateRequest): Promise<void> {
+  if (!request.given.databases && !request.given.hba) return;
+  const cluster = layOutCluster(await draftRecord(session, tenant, request), session.inventory);
+  refuseUnreachableRules({ cluster }, request.source, {});
+  await refuseMissingPackages(session, { cluster }, request.source, {});
 }
 
 async function nameOf(session: Session, { given }: CreateRequest): Promise<string> {
@@ -132,9 +145,14 @@ function pick(spec: TenantSpec, keys: string[]): Partial<TenantSpec> {
 }
 
 export function specDifferences(before: TenantSpec, after: TenantSpec): string[] {
-  return (Object.keys(after) as (keyof TenantSpec)[])
+  return ([...new Set([...Object.keys(after), ...Object.keys(before)])] as (keyof TenantSpec)[])
     .filter((key) => !equal(before[key], after[key]))
-    .map((key) => `${key}: ${JSON.stringify(before[key])} there, ${JSON.stringify(after[key])} asked for`);
+    .map((key) => `${key}: ${shown(before, key)} there, ${shown(after, key)} asked for`);
+}
+
+/** Of roles only the names: what they have may be a verifier. */
+function shown(spec: TenantSpec, key: keyof TenantSpec): string {
+  return JSON.stringify(key === 'roles' && spec.roles ? Object.keys(spec.roles) : spec[key]);
 }
 
 /** What a create would store. @param also further tenants that would be there by then */

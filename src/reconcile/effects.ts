@@ -119,6 +119,11 @@ async function perform(
       );
       return;
     }
+    case 'objects': {
+      const host = session.hosts.get(await leaderHost(open, timeoutMs / 2));
+      await runSuperuserSql(host, cluster, step.title, action.script, timeoutMs);
+      return;
+    }
     case 'record-phase': {
       const store = await session.store();
       await store.updateTenant(tenant, (record) => ({ ...record, phase: action.phase }), lock);

@@ -13,18 +13,21 @@ import { desiredDcsSettings, type DcsEndpoints } from '../patroni/desired.js';
 import { findLeader, judgeRpo, streamingReplicas, type MemberFact, type PatroniFacts } from '../patroni/facts.js';
 import { absentPgbouncer } from '../pgbouncer/desired.js';
 import type { SqlFacts } from '../postgres/desired.js';
+import type { ExtensionFacts } from '../postgres/extensions.js';
+import type { ObjectFacts } from '../postgres/object-facts.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import type { Cluster } from '../topology/cluster.js';
 import { parsePatroniSettings } from '../topology/live-timing.js';
 import { presets } from '../topology/presets.js';
 import type { Settings } from '../topology/settings.js';
 import type { InForce } from '../topology/in-force.js';
-import type { Job, TenantPhase } from '../topology/tenant.js';
+import type { Job, LeftObjects, TenantPhase } from '../topology/tenant.js';
 import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
 import { limitChecks, limitFiles } from './plan-limits.js';
 import { stopSteps, stoppedProof } from './plan-stop.js';
 import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
+import { missingExtensionWarnings, objectNotes, objectSteps, unreachableRuleWarnings } from './plan-objects.js';
 import { raisesConnections, restartSteps, streamingStep, wantedParameters } from './plan-restarts.js';
 import { leftOfRotation } from './plan-rotation.js';
 import { sqlDifferences } from './plan-sql.js';
@@ -43,6 +46,10 @@ export interface ClusterFacts {
   patroni: PatroniFacts;
   /** Null when no leader could be asked. */
   sql: SqlFacts | null;
+  /** The same of what the tenant's file is about; absent: it is about nothing. */
+  objects?: ObjectFacts | null;
+  /** Extensions that members' hosts have; absent: none is wanted. */
+  extensions?: ExtensionFacts;
   /** Members that leave; absent: nobody does. */
   leaving?: Record<string, MemberFact>;
   /** What each member runs with; null for one that could not be asked. */
@@ -58,6 +65,10 @@ export interface PlanInput {
   facts: ClusterFacts;
   /** What an operator asked for once, and is not done. */
   job?: Job | undefined;
+  /** What a file named once. */
+  left?: LeftObjects | undefined;
+  /** What may be dropped with its data: `database` or `database/extension`. */
+  dropData?: string[] | undefined;
 }
 
 /** A first leader makes its database; one that died is replaced within ttl, 120 s at most. */
@@ -72,8 +83,15 @@ export function planCluster(input: PlanInput): Plan {
     ...describeMoves(input),
     ...unknownHosts(facts).map(([host, why]) => `${host} could not be looked at and is left as it is: ${why}`),
     ...unknownAnswers(input),
+    ...missingExtensionWarnings(input),
+    ...unreachableRuleWarnings(input),
   ];
-  const notes = [...fencingNotes(cluster), ...leftOfRotation(tenant, input.secrets), ...foreignNotes(facts)];
+  const notes = [
+    ...fencingNotes(cluster),
+    ...leftOfRotation(tenant, input.secrets),
+    ...foreignNotes(facts),
+    ...objectNotes(input),
+  ];
   if (input.phase === 'stopped') {
     const stops = stopSteps(input);
     const leaveOut = unknownHosts(facts).map(([host]) => host);
@@ -260,7 +278,7 @@ function bootstrapSteps(input: PlanInput, needs: string[]): Step[] {
       streamingStep(cluster, facts, 'synchronous', 'commits are to wait for a standby from now on', idsOf(steps)),
     );
   }
-  return steps;
+  return [...steps, ...objectSteps(input, idsOf(steps))];
 }
 
 function uncovered(step: Step): Step {

@@ -3,6 +3,7 @@
 
 import type { PgsError } from '../errors.js';
 import type { Resource } from '../host/resource.js';
+import type { Secret } from '../secrets/secret.js';
 import type { Access } from '../topology/access.js';
 import type { Limits } from '../topology/limits.js';
 import type { Allocation } from '../topology/tenant.js';
@@ -83,7 +84,9 @@ export type Action =
   | { kind: 'forget-member'; tenant: string; member: string }
   /** Another password for the tenant's login to etcd, among its secrets, and that it is to be given out; etcd learns of it later. */
   | { kind: 'new-etcd-password'; tenant: string; allocation: Allocation }
-  | { kind: 'sql'; tenant: string };
+  | { kind: 'sql'; tenant: string }
+  /** Roles and databases of the tenant's file; the script holds verifiers. */
+  | { kind: 'objects'; tenant: string; script: Secret };
 
 /** How to see that a step is done. Each kind is checked by one component's edge. */
 export type Condition =

@@ -52,6 +52,8 @@ const tenantSecretsShape = z.strictObject({
   /** Verifiers of roles that a rotation made; those that came with the cluster are Patroni's own. */
   replicationScram: secretText.optional(),
   rewindScram: secretText.optional(),
+  /** Generated passwords of the roles in the tenant's file, by name. */
+  roles: z.record(z.string(), z.strictObject({ password: secretText, scram: secretText })).optional(),
   /** Absent: nothing is being replaced. */
   rotation: rotationShape.optional(),
 });

@@ -126,6 +126,7 @@ export class SimulatedFleet {
   #command(host: SimulatedHost, command: Command): CommandResult | undefined {
     const { argv } = command;
     if (argv[0] === 'true') return { code: 0, stdout: '', stderr: '' };
+    if (argv[0] === 'find') return { code: 0, stdout: 'hstore.control\npg_trgm.control\n', stderr: '' };
     if (argv[0] === 'runuser') return this.patroni.psql(host.name, command);
     if (argv[2] === readTemplate('host/check.sh')) return { code: 0, stdout: checkAnswerOf(host), stderr: '' };
     if (argv[2] === readTemplate('postgres/try-login.sh')) return this.patroni.tryLogin(host.name, command);

@@ -6,11 +6,13 @@ import { PgsError } from '../../src/errors.js';
 import type { Command, CommandResult } from '../../src/host/command.js';
 import { parseMember } from '../../src/patroni/facts.js';
 import type { PatroniClient, RestAnswer } from '../../src/patroni/client.js';
+import { objectFactsScript, type ObjectFacts } from '../../src/postgres/object-facts.js';
 import { replicatesAsQuery, sqlFactsQuery, type SqlFacts } from '../../src/postgres/desired.js';
 import { scramVerifier } from '../../src/secrets/password.js';
 import { alsoLetIn, restTrust } from '../../src/secrets/rotation.js';
 import { reveal, Secret } from '../../src/secrets/secret.js';
 import type { TenantSecrets } from '../../src/secrets/tenant-secrets.js';
+import { objectsAnswer, objectStatements, simulatedObjects } from './simulated-objects.js';
 import { issuerOnPaper } from './paper-certificates.js';
 import { orderedParameters, type InForce } from '../../src/topology/in-force.js';
 import { changesAtStart, numberOf } from '../../src/topology/parameters.js';
@@ -61,6 +63,8 @@ interface Database {
   lookupOwner: string | null;
   /** Of `orderedParameters`: what the WAL says that a standby needs at least, as a leader wrote it at its start. */
   needed: Record<string, number>;
+  /** What a tenant's file is about. */
+  objects: ObjectFacts;
 }
 
 export interface PatroniState {
@@ -259,6 +263,7 @@ export class SimulatedPatroni {
       proofOwner: null,
       lookupOwner: null,
       needed: {},
+      objects: simulatedObjects(),
     });
     this.#copyData(first, systemId);
     return systemId;
@@ -471,8 +476,15 @@ export class SimulatedPatroni {
       const facts = { ...sqlFacts(database), parameters: this.#inForce(running!) };
       return { code: 0, stdout: JSON.stringify(facts), stderr: '' };
     }
+    if (text.startsWith(objectFactsScript([]))) {
+      return { code: 0, stdout: objectsAnswer(database.objects, text), stderr: '' };
+    }
     if (role !== 'leader') return { code: 3, stdout: '', stderr: 'ERROR: cannot execute in a read-only transaction' };
-    for (const change of sqlChanges(database, text)) {
+    const onPassword = (name: string, verifier: string) => (database.roles[name] = verifier);
+    const changes = text.includes('lock_timeout')
+      ? objectStatements(database.objects, text, onPassword)
+      : sqlChanges(database, text);
+    for (const change of changes) {
       this.onChange(`SQL of ${tenant}`);
       change();
     }

@@ -6,6 +6,7 @@ import { planOf } from '../../src/reconcile/change.js';
 import { gatherCluster, openCluster } from '../../src/reconcile/cluster.js';
 import type { Plan } from '../../src/reconcile/step.js';
 import type { Work } from './commands.js';
+import { comparableObjects } from './simulated-objects.js';
 import type { FleetState } from './simulated-fleet.js';
 import { SimulatedFleet } from './simulated-fleet.js';
 
@@ -103,6 +104,7 @@ function databaseOutcome({ patroni, hosts, dcs }: SimulatedFleet): unknown {
       logins: Object.keys(database?.roles ?? {}).sort(),
       databases: database?.databases ?? [],
       proofOwner: database?.proofOwner ?? null,
+      objects: database ? comparableObjects(database.objects) : null,
       parameters: patroni.parameters(tenant),
     };
   });

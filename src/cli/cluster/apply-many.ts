@@ -25,7 +25,7 @@ import type { Terminal } from '../terminal.js';
 export async function applyDocuments(
   { session, terminal, signal }: Context,
   documents: SpecDocument[],
-  options: { parallel: number; force: boolean },
+  options: { parallel: number; force: boolean; dropData: Record<string, string[]> },
 ): Promise<void> {
   const startedMs = performance.now();
   let ended = 0;

@@ -4,7 +4,7 @@ import { closedAccess, describeAccess } from '../../topology/access.js';
 import { portsOf } from '../../topology/cluster.js';
 import { withSession } from '../context.js';
 
-/** `-o json`: {clusters: [{tenant, phase, postgres, rto, rpoBytes, watchdog, ports: {from, to}, access: {enabled, from}, members: [{name, host}]}]} */
+/** `-o json`: {clusters: [{tenant, phase, postgres, rto, rpoBytes, watchdog, ports: {from, to}, access: {enabled, from}, labels, members: [{name, host}]}]} */
 export async function list(command: Command): Promise<void> {
   await withSession(command, async ({ session, terminal }) => {
     const tenants = await (await session.store()).listTenants();
@@ -20,6 +20,7 @@ export async function list(command: Command): Promise<void> {
         to: portsOf(allocation.slot, session.inventory.ports).primary + 9,
       },
       access: spec.access ?? closedAccess,
+      labels: spec.labels ?? {},
       members: allocation.members,
     }));
     await terminal.result({ clusters }, () => {

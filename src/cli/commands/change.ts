@@ -83,6 +83,12 @@ export function applyCommand(): Command {
     .option(...parallel)
     .option('--dry-run', 'show the plan and change nothing (exit code 3 when there is something to do)', false)
     .option('--force', 'where a leader has to restart, end transactions that do not end by themselves', false)
+    .option(
+      '--drop-data <tenant/database>',
+      'drop a database that the spec says is absent, with its data; may be given again; also tenant/database/extension',
+      (value: string, before: string[]) => [...before, value],
+      [] as string[],
+    )
     .addHelpText(
       'after',
       `
@@ -90,11 +96,15 @@ A file may hold the specs of many tenants, as documents separated by ---. All of
 tenants are made and changed side by side. One that fails does not stop the others: the summary says why and what to do, the exit code
 is that of the gravest failure, and the same command goes on from there.
 
+What a file does not name any more stays in PostgreSQL, and the plan says so. \`state: absent\` there drops a role, or a schema that is empty;
+a database, and an extension that has tables, only with --drop-data besides.
+
 Examples:
   $ pgs apply acme
   $ pgs apply -f acme.yaml --dry-run
   $ pgs apply -f tenants.yaml --parallel 6
-  $ pgs apply acme -f tenants.yaml            # of that file, only acme`,
+  $ pgs apply acme -f tenants.yaml            # of that file, only acme
+  $ pgs apply -f acme.yaml --drop-data acme/shop`,
     )
     .action(async (name: string | undefined, options: ApplyFlags, command: Command) => {
       const { apply } = await import('../cluster/apply.js');

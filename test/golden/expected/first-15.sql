@@ -24,6 +24,7 @@ ALTER FUNCTION pgs_pooler.lookup(text) OWNER TO pgs_lookup;
 REVOKE ALL ON FUNCTION pgs_pooler.lookup(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgs_pooler TO pgs_pooler;
 GRANT EXECUTE ON FUNCTION pgs_pooler.lookup(text) TO pgs_pooler;
+GRANT CONNECT ON DATABASE app TO pgs_pooler;
 \connect app
 GRANT SELECT (rolname, rolpassword, rolcanlogin, rolsuper, rolreplication, rolvaliduntil) ON pg_catalog.pg_authid TO pgs_lookup;
 CREATE SCHEMA IF NOT EXISTS pgs_pooler AUTHORIZATION pgs_lookup;
