@@ -13,14 +13,14 @@ import {
   type PlacedMember,
   type PooledService,
 } from '../topology/cluster.js';
+import { isPresent } from '../topology/objects.js';
 import { holdLimitMs } from '../topology/presets.js';
 import { openFilesOf } from '../topology/limits.js';
-import { maxConnectionsOf } from '../topology/settings.js';
+import { maxConnectionsOf, poolersShare } from '../topology/settings.js';
+import type { TenantSpec } from '../topology/tenant.js';
 
 /** Clients of one pooler; each costs it a few kB. */
 const clientsMax = 5000;
-/** Share of the server connections that all poolers of a service may take together; what is left is for the direct services. */
-const serversShare: Record<PooledService, number> = { primary: 0.6, replica: 0.25 };
 
 export function poolerUnit(tenant: string, service: PooledService): string {
   return service === 'primary' ? `pgs-pgbouncer@${tenant}.service` : `pgs-pgbouncer-replica@${tenant}.service`;
@@ -93,6 +93,7 @@ function configPath({ paths }: Cluster, service: PooledService): string {
 
 export function renderPgbouncerConfig(cluster: Cluster, member: PlacedMember, service: PooledService): string {
   const { tenant, paths, ports, spec } = cluster;
+  const serversMax = serversMaxOf(cluster, service);
   return renderTemplate('pgbouncer/pgbouncer.ini.eta', {
     tenant,
     service,
@@ -106,8 +107,40 @@ export function renderPgbouncerConfig(cluster: Cluster, member: PlacedMember, se
     lookupDatabase: 'pgs_lookup',
     lookupPort: asksInOneDatabase(spec.postgres) ? ports.lookup : null,
     mode: spec.pool,
-    serversMax: Math.max(2, Math.floor((maxConnectionsOf(spec) * serversShare[service]) / cluster.members.length)),
+    databases: poolSizes(spec, serversMax, cluster.members.length),
+    serversMax: restOf(spec, serversMax, cluster.members.length),
     clientsMax,
     holdS: Math.ceil(holdLimitMs(spec.rto) / 1000),
   });
+}
+
+/** Server connections that one pooler may open. */
+function serversMaxOf({ spec, members }: Cluster, service: PooledService): number {
+  return Math.max(2, Math.floor((maxConnectionsOf(spec) * poolersShare[service]) / members.length));
+}
+
+/**
+ * Server connections of one pooler to each database of the tenant's file. The ones without a size share what the others leave, with those
+ * that are not in the file: PgBouncer bounds each database by itself, so together they would take more than the server has.
+ */
+function poolSizes(
+  { databases = {} }: TenantSpec,
+  serversMax: number,
+  poolers: number,
+): { name: string; size: number }[] {
+  const present = Object.entries(databases).filter(([, database]) => isPresent(database));
+  const share = restOf({ databases }, serversMax, poolers);
+  return present.map(([name, { pool }]) => ({
+    name,
+    size: pool === undefined ? share : Math.min(serversMax, Math.max(1, Math.floor(pool / poolers))),
+  }));
+}
+
+/** What a database gets that no size is given for. */
+function restOf({ databases = {} }: Pick<TenantSpec, 'databases'>, serversMax: number, poolers: number): number {
+  const present = Object.values(databases).filter(isPresent);
+  if (present.length === 0) return serversMax;
+  const given = present.flatMap(({ pool }) => (pool === undefined ? [] : [Math.max(1, Math.floor(pool / poolers))]));
+  const left = serversMax - given.reduce((sum, size) => sum + size, 0);
+  return Math.max(1, Math.floor(left / (present.length - given.length + 1)));
 }
