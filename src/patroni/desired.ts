@@ -9,6 +9,7 @@ import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { poolerRole } from '../topology/accounts.js';
 import { tenantSlice, type Cluster, type PlacedMember } from '../topology/cluster.js';
+import { hbaLines } from '../topology/hba.js';
 import { bootstrapTiming, presets, type PatroniTiming } from '../topology/presets.js';
 import { openFilesOf } from '../topology/limits.js';
 import { settingsOf } from '../topology/settings.js';
@@ -213,7 +214,7 @@ export function renderPatroniConfig(
 
 /**
  * pg_hba: the superuser only through the local socket as the tenant's own OS user; replication and rewind only from member
- * hosts; everybody else by TLS and SCRAM. Clients come through HAProxy, so their address is that of an entry host.
+ * hosts; then what the tenant's file says; everybody else by TLS and SCRAM. Clients come through HAProxy, so their address is that of an entry host.
  */
 function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
   const { probe } = secrets.passwords;
@@ -237,6 +238,7 @@ function accessRules(cluster: Cluster, secrets: TenantSecrets): string[] {
     'host replication all all reject',
     `hostssl postgres ${probe.user} all scram-sha-256`,
     `host all ${probe.user} all reject`,
+    ...hbaLines({ ...cluster, members: letIn }),
     'hostssl all all all scram-sha-256',
   ];
 }
