@@ -24,7 +24,7 @@ export interface Proof {
   said: string;
 }
 
-interface Trial {
+export interface Trial {
   what: string;
   where: string;
   present: () => Promise<LoginAnswer>;
@@ -38,7 +38,7 @@ const limitMs = 30_000;
 export async function proveRotation(session: Session, open: OpenCluster): Promise<Proof[]> {
   const { rotation } = open.secrets;
   if (!rotation) return [];
-  return Promise.all(trialsOf(session, open, rotation).map(prove));
+  return Promise.all(trialsOf(session, open, rotation).map(proveOne));
 }
 
 export interface SuperuserProof {
@@ -66,7 +66,8 @@ export async function proveNoSuperuser(session: Session, open: OpenCluster): Pro
   return Promise.all(tried);
 }
 
-async function prove(trial: Trial): Promise<Proof> {
+/** @throws PgsError as `proveRotation` */
+export async function proveOne(trial: Trial): Promise<Proof> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const present = await trial.present();

@@ -14,6 +14,7 @@ import { sandboxCommand } from './sandbox.js';
 import { certCommand, rotateCommand } from './secrets.js';
 import { stateCommand } from './state.js';
 import { updateCommand } from './update.js';
+import { userCommand } from './user.js';
 import { watchdogCommand } from './watchdog.js';
 
 /** Every top-level command, in the order of `pgs --help`. */
@@ -32,6 +33,7 @@ export const commands: (() => Command)[] = [
   daemonCommand,
   certCommand,
   rotateCommand,
+  userCommand,
   stateCommand,
   doctorCommand,
   updateCommand,

@@ -10,7 +10,8 @@ export function certCommand(): Command {
   return new Command('cert')
     .description('the certificates of the fleet and its tenants: until when they last, and new ones')
     .addCommand(certListCommand())
-    .addCommand(certRenewCommand());
+    .addCommand(certRenewCommand())
+    .addCommand(certIssueCommand());
 }
 
 function certListCommand(): Command {
@@ -64,6 +65,29 @@ Examples:
     .action(async (tenant: string | undefined, options: RenewFlags, command: Command) => {
       const { certRenew } = await import('../secrets/cert.js');
       await certRenew(tenant, options, command);
+    });
+}
+
+function certIssueCommand(): Command {
+  return new Command('issue')
+    .description("a client certificate for a role of a tenant's file, by the tenant's CA")
+    .argument('<tenant>', 'name of the tenant')
+    .argument('<role>', 'a role of its file that logs in, or app')
+    .option('--days <n>', 'until it ends', '365')
+    .addHelpText(
+      'after',
+      `
+Certificate and key are written to .pgs/tenants/<tenant>/<role>.crt and .key beside pgs.yaml, 0600; the CN is the role. It is asked for where
+the file has a rule \`auth: cert\` for the role, on direct and direct-ro. pgs keeps no list of them: one is taken back by the rule, by
+dropping the role, or with all others by \`pgs rotate <tenant> ca\`.
+
+Examples:
+  $ pgs cert issue acme robot
+  $ pgs cert issue acme robot --days 30 -o json`,
+    )
+    .action(async (tenant: string, role: string, options: { days: string }, command: Command) => {
+      const { certIssue } = await import('../secrets/issue.js');
+      await certIssue(tenant, role, options, command);
     });
 }
 
