@@ -96,6 +96,7 @@ export function desiredRouting(
   entry: Host,
   secrets: TenantSecrets,
   door: DoorCertificates,
+  doorFiles = desiredTenantDoor(cluster, secrets, door, 'running'),
 ): Resource[] {
   const { tenant } = cluster;
   const ca = `${tlsDir}/${tenant}-ca.crt`;
@@ -112,7 +113,7 @@ export function desiredRouting(
       // One tenant's mistake must not keep the others from being reloaded: the file is tried beside the global one first.
       validate: ['/usr/sbin/haproxy', '-c', '-q', '-f', globalFile, '-f', '{}'],
     },
-    ...desiredTenantDoor(cluster, secrets, door, 'running'),
+    ...doorFiles,
     unitWith([holdScript, globalFile, tenantFile(tenant), client, ca, ...doorLoads(tenant)]),
   ];
 }
@@ -123,11 +124,11 @@ export function routingByEntry(
   secrets: TenantSecrets,
   door: DoorCertificates,
 ): (entry: Host) => Resource[] {
+  const doorFiles = desiredTenantDoor(cluster, secrets, door, 'running');
+  const made = (entry: Host) => desiredRouting(cluster, entry, secrets, door, doorFiles);
   let elsewhere: Resource[] | null = null;
-  return (entry) => {
-    if (cluster.members.some((m) => m.host.name === entry.name)) return desiredRouting(cluster, entry, secrets, door);
-    return (elsewhere ??= desiredRouting(cluster, entry, secrets, door));
-  };
+  return (entry) =>
+    cluster.members.some((m) => m.host.name === entry.name) ? made(entry) : (elsewhere ??= made(entry));
 }
 
 /** The certificate with its key that HAProxy shows to Patroni's REST. */

@@ -75,7 +75,7 @@ function compareDevice(wanted: DeviceResource, host: string, found: PathFact): D
 function compareFile(wanted: FileResource, host: string, found: PathFact): Diff[] {
   const secret = wanted.content instanceof Secret;
   if (found.kind === 'absent') {
-    const size = secret ? 'secret' : `${linesOf(wanted.content as string).length} lines`;
+    const size = secret ? 'secret' : `${lineCount(wanted.content as string)} lines`;
     return differ(wanted.path, 'absent', `file ${access(wanted)}, ${size}`);
   }
   if (found.kind !== 'file') throw inTheWay(wanted.path, host, 'file');
@@ -107,6 +107,14 @@ function changedLines(before: string[], after: string[]): { before: string; afte
     return [...changed.slice(0, diffLinesMax), ...(more > 0 ? [`(${more} more lines)`] : [])].join('\n');
   };
   return { before: shown(before), after: shown(after) };
+}
+
+/** As many as `linesOf` gives, without making them: of new files nothing else is wanted. */
+function lineCount(text: string): number {
+  let count = 1;
+  const end = text.endsWith('\n') ? text.length - 1 : text.length;
+  for (let at = text.indexOf('\n'); at !== -1 && at < end; at = text.indexOf('\n', at + 1)) count++;
+  return count;
 }
 
 function linesOf(text: string): string[] {

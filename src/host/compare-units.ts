@@ -52,7 +52,7 @@ export function unitDrift(
   const found = facts.units[wanted.name];
   if (!found) return { unitFiles: [], loads: [] };
   const stamped = unitFilePaths(wanted.name).some((path) => found.loaded[path] !== undefined);
-  const isOwn = fileOfUnit(wanted.name);
+  const { isOwn } = pathsOf(wanted);
   const unitFiles = filesOf(resources).filter((file) => {
     const { path } = file;
     if (!isOwn(path)) return false;
@@ -66,15 +66,33 @@ export function unitDrift(
   return { unitFiles: unitFiles.map(({ path }) => path), loads };
 }
 
+interface UnitPaths {
+  /** What the unit loads. */
+  within: (path: string) => boolean;
+  /** What makes it a unit. */
+  isOwn: (path: string) => boolean;
+}
+
+/** Of a unit that is wanted on many hosts they are made once. */
+const pathsByUnit = new WeakMap<UnitResource, UnitPaths>();
+
+function pathsOf(unit: UnitResource): UnitPaths {
+  const known = pathsByUnit.get(unit);
+  if (known) return known;
+  const named = new Set(unit.loads);
+  const folders = unit.loads.map((load) => `${load}/`);
+  const within = (path: string) => named.has(path) || folders.some((folder) => path.startsWith(folder));
+  const made = { within, isOwn: fileOfUnit(unit.name) };
+  pathsByUnit.set(unit, made);
+  return made;
+}
+
 /**
  * Hash per path that the running process should have loaded; `''` for one that it should not have loaded any more. A path
  * in `loads` that no resource describes is compared with what is on disk.
  */
 function wantedLoads(unit: UnitResource, resources: Resource[], facts: ReachableHost): Record<string, string> {
-  const named = new Set(unit.loads);
-  const folders = unit.loads.map((load) => `${load}/`);
-  const within = (path: string) => named.has(path) || folders.some((folder) => path.startsWith(folder));
-  const isOwn = fileOfUnit(unit.name);
+  const { within, isOwn } = pathsOf(unit);
   const described = filesOf(resources).filter(({ path }) => within(path) && !isOwn(path));
   const wanted = Object.fromEntries(described.map((file) => [file.path, fileHash(file)]));
   const gone = resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === 'path');

@@ -145,7 +145,7 @@ export function renderPatroniConfig(
     password: account.password.reveal(),
   });
   const overTls = { sslmode: 'verify-full', sslrootcert: tls('sql-ca.crt') };
-  const config = {
+  const before = {
     scope: tenant,
     namespace: dcsNamespace,
     name: member.name,
@@ -168,16 +168,8 @@ export function renderPatroniConfig(
       authentication: login(passwords.rest),
     },
     ctl: { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') },
-    bootstrap: {
-      dcs: desiredDcsSettings(cluster, bootstrapTiming(cluster.spec.rto)),
-      initdb: [
-        'data-checksums',
-        { encoding: 'UTF8' },
-        { locale: 'C.UTF-8' },
-        { 'auth-local': 'peer' },
-        { 'auth-host': 'scram-sha-256' },
-      ],
-    },
+  };
+  const after = {
     postgresql: {
       listen: `${address}:${ports.postgres}`,
       connect_address: `${address}:${ports.postgres}`,
@@ -209,7 +201,35 @@ export function renderPatroniConfig(
     watchdog: watchdog.config,
     tags: {},
   };
-  return stringify(config, { lineWidth: 0, compat: 'yaml-1.1' });
+  return [yaml(before), renderBootstrap(cluster), yaml(after)].join('');
+}
+
+function yaml(value: object): string {
+  return stringify(value, { lineWidth: 0, compat: 'yaml-1.1' });
+}
+
+/** The largest part, which is the same for all members of a cluster. */
+const bootstraps = new WeakMap<Cluster, string>();
+
+function renderBootstrap(cluster: Cluster): string {
+  const known = bootstraps.get(cluster);
+  if (known !== undefined) return known;
+  const made = yaml({ bootstrap: bootstrapOf(cluster) });
+  bootstraps.set(cluster, made);
+  return made;
+}
+
+function bootstrapOf(cluster: Cluster): object {
+  return {
+    dcs: desiredDcsSettings(cluster, bootstrapTiming(cluster.spec.rto)),
+    initdb: [
+      'data-checksums',
+      { encoding: 'UTF8' },
+      { locale: 'C.UTF-8' },
+      { 'auth-local': 'peer' },
+      { 'auth-host': 'scram-sha-256' },
+    ],
+  };
 }
 
 /**

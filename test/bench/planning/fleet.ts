@@ -177,11 +177,13 @@ function emptyHost(): ReachableHost {
   return { reachable: true, users: {}, paths: {}, units: {}, listening: [], memoryMiB: 262_144, cores: 32 };
 }
 
+const absent = { kind: 'absent' } as const;
+
 function bareHost(resources: Resource[]): ReachableHost {
   const wanted = wantedFor(resources);
   const host = emptyHost();
   for (const name of wanted.users) host.users[name] = { present: false };
-  for (const { path } of wanted.paths) host.paths[path] = { kind: 'absent' };
+  for (const { path } of wanted.paths) host.paths[path] = absent;
   const unit = { load: 'not-found', active: 'inactive', enabled: false, needsDaemonReload: false, startedAtS: 0 };
   for (const name of wanted.units) host.units[name] = { ...unit, loaded: {} };
   return host;
