@@ -27,8 +27,9 @@ export function leftAfter(
 
 /** The record with what is left; without the key when nothing is, so that a record that does not change is the same. */
 export function withLeft<T extends { left?: LeftObjects | undefined }>(record: T, left: LeftObjects | undefined): T {
-  const { left: _before, ...rest } = record;
-  return (left ? { ...rest, left } : rest) as T;
+  const changed = { ...record };
+  delete changed.left;
+  return left ? { ...changed, left } : changed;
 }
 
 function namesOf(
