@@ -1,12 +1,14 @@
-// Sandboxes with kernels of their own. In most the last of four machines has one, and etcd lives on the three containers, so that software
-// emulation slows only what is looked at; in one all three have.
+// Sandboxes with kernels of their own: the last of four machines, or the last three of six. etcd lives on the three containers, so that software
+// emulation slows only what is looked at.
 
 import type { TestProject } from 'vitest/node';
 import { pgsOk } from './machines.js';
 
 export async function setup({ name }: TestProject): Promise<void> {
   const machines =
-    name === 'vm-three-slow' ? ['--hosts', '3', '--machines', 'vm'] : ['--hosts', '4', '--machines', 'h4=vm'];
+    name === 'vm-three-slow'
+      ? ['--hosts', '6', '--machines', 'h4=vm,h5=vm,h6=vm']
+      : ['--hosts', '4', '--machines', 'h4=vm'];
   await pgsOk(['sandbox', 'down']);
   await pgsOk(['sandbox', 'up', ...machines]);
   await pgsOk(['host', 'prepare']);

@@ -1,4 +1,4 @@
-// A fleet whose hosts all have a kernel of their own: the default, `watchdog: required`, creates a cluster there, status says fenced of
+// A tenant whose hosts all have a kernel of their own: the default, `watchdog: required`, creates a cluster there, status says fenced of
 // every member, and a leader that hangs is dead before its key can expire. The preset is `wide`: three emulated machines share this box.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import { fireUnderLoad, recordTrial } from '../../fencing-trial.js';
 import { destroyQuietly, pgs, pgsJson, pgsOk, untilHealthy } from '../../machines.js';
 
 const tenant = 'fenced';
+const hosts = ['h4', 'h5', 'h6'];
 
 interface WatchdogStatus {
   fenced: boolean;
@@ -15,7 +16,7 @@ interface WatchdogStatus {
 const watchdogs = () => pgsJson<WatchdogStatus>(['watchdog', 'status', tenant]);
 
 beforeAll(async () => {
-  await pgsOk(['cluster', 'create', tenant, '--rto', 'wide', '--watchdog', 'required']);
+  await pgsOk(['cluster', 'create', tenant, '--rto', 'wide', '--watchdog', 'required', '--hosts', hosts.join(',')]);
   await pgsOk(['cluster', 'url', tenant]);
 });
 
@@ -26,7 +27,7 @@ test('every member is fenced, and status says so by its exit code', async () => 
   const { fenced, members } = await watchdogs();
   expect(fenced).toBe(true);
   expect(members.map(({ host, verdict, kind }) => [host, verdict, kind])).toEqual(
-    ['h1', 'h2', 'h3'].map((host) => [host, 'fenced', 'softdog']),
+    hosts.map((host) => [host, 'fenced', 'softdog']),
   );
   expect((await pgs(['watchdog', 'status', tenant])).code).toBe(0);
 }, 400_000);
