@@ -8,10 +8,10 @@ import type { OpenCluster } from '../src/reconcile/cluster.js';
 import { gatherStatus } from '../src/reconcile/gather-status.js';
 import type { Session } from '../src/reconcile/session.js';
 import { listUndos } from './arm.js';
-import { lastingRefusals, stateRefusals, touchedTenants } from './preflight.js';
+import { hostNeeds, lastingRefusals, stateRefusals, touchedTenants } from './preflight.js';
 import type { RunOptions } from './run.js';
-import { needNames, type Need } from './scenario.js';
-import type { Scene } from './targets.js';
+import { needNames } from './scenario.js';
+import type { HostNeed, Scene } from './targets.js';
 
 export interface Preflight {
   fencing: string;
@@ -23,19 +23,14 @@ export interface Preflight {
 export async function gatherScene(
   session: Session,
   { cluster, patroni }: OpenCluster,
-  needs: Need[],
+  needs: HostNeed[],
   etcd = etcdStatuses(session),
 ): Promise<Scene> {
   const fleet = session.inventory.hosts;
   const [facts, members, has] = await Promise.all([
     patroni.gather(),
     etcd,
-    needs.length === 0
-      ? {}
-      : gatherNeeds(
-          session,
-          fleet.map((h) => h.name),
-        ),
+    needs.length === 0 ? {} : gatherNeeds(session),
   ]);
   const leader = members.find((m) => m.answers && m.memberId === m.leaderId);
   return {
@@ -83,13 +78,12 @@ interface Looked {
 
 async function look(session: Session, open: OpenCluster, options: RunOptions): Promise<Looked> {
   const { scenario, tenant } = options;
-  const hosts = session.inventory.hosts.map((h) => h.name);
   const etcd = etcdStatuses(session);
   const [scene, members, status, armed, neighbours] = await Promise.all([
-    gatherScene(session, open, scenario.needs, etcd),
+    gatherScene(session, open, hostNeeds(scenario), etcd),
     etcd,
     gatherStatus(session, tenant),
-    byHost(hosts, async (host) => {
+    byHost(session, async (host) => {
       const { stdout } = await session.hosts.get(host).run(listUndos(tenant));
       return stdout.split('\n').filter((line) => line !== '');
     }),
@@ -120,8 +114,10 @@ async function look(session: Session, open: OpenCluster, options: RunOptions): P
   return { why: [...lasting, ...stateRefusals(scenario, facts)], lasting: lasting.length > 0, preflight };
 }
 
-async function byHost<T>(hosts: string[], ask: (host: string) => Promise<T>): Promise<Record<string, T>> {
-  return Object.fromEntries(await Promise.all(hosts.map(async (h) => [h, await ask(h)] as const)));
+async function byHost<T>({ inventory }: Session, ask: (host: string) => Promise<T>): Promise<Record<string, T>> {
+  return Object.fromEntries(
+    await Promise.all(inventory.hosts.map(async ({ name }) => [name, await ask(name)] as const)),
+  );
 }
 
 /** Prints what the host has of what scenarios need, one a line. */
@@ -135,8 +131,8 @@ export const lookForNeeds: Command = {
 };
 
 /** What each host has of what scenarios need; nothing where it does not answer, as one does in the middle of a drill. */
-function gatherNeeds(session: Session, hosts: string[]): Promise<Record<string, Need[]>> {
-  return byHost(hosts, async (host) => {
+function gatherNeeds(session: Session): Promise<Record<string, HostNeed[]>> {
+  return byHost(session, async (host) => {
     const said = await session.hosts
       .get(host)
       .run(lookForNeeds)
@@ -144,7 +140,7 @@ function gatherNeeds(session: Session, hosts: string[]): Promise<Record<string, 
         ({ stdout }) => stdout.split('\n'),
         (): string[] => [],
       );
-    return needNames.filter((need) => said.includes(need));
+    return hostNeeds({ needs: [...needNames] }).filter((need) => said.includes(need));
   });
 }
 

@@ -56,7 +56,7 @@ async function pause({ stage }: MethodContext, ms: number): Promise<void> {
 async function performStep(context: MethodContext, index: number, step: Step): Promise<void> {
   const { stage, journal, onLine } = context;
   stage.signal.throwIfAborted();
-  const scene = await gatherScene(stage.session, stage.open, context.scenario.needs);
+  const scene = await gatherScene(stage.session, stage.open, hostNeeds(context.scenario));
   const id = `${context.runId}-${index}`;
   const ground = groundOf(context, scene, id, step);
   const fault = faultNamed(step.fault);

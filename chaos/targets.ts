@@ -13,7 +13,7 @@ export interface Scene {
   /** Host whose etcd leads; null when nobody does. */
   etcdLeader: string | null;
   /** What hosts have of what scenarios need; those that are not here have nothing of it. */
-  has: Record<string, Need[]>;
+  has: Record<string, HostNeed[]>;
 }
 
 /**
