@@ -92,7 +92,11 @@ export async function applyMany(
 }
 
 /** What `applyMany` would do, with nothing stored: ports and hosts are what they would be now, one tenant after the other. */
-export async function planMany(session: Session, documents: SpecDocument[], bounds: Bounds): Promise<TenantOutcome[]> {
+export async function planMany(
+  session: Session,
+  documents: SpecDocument[],
+  { dropData = {}, ...bounds }: Bounds & Pick<ManyOptions, 'dropData'>,
+): Promise<TenantOutcome[]> {
   const there = (await (await session.store()).listTenants()).map(({ record }) => record.spec.tenant);
   const news = documents.filter(({ tenant }) => !there.includes(tenant));
   const supply = sharedSupply(session, supplyGoodForMs);
@@ -106,7 +110,9 @@ export async function planMany(session: Session, documents: SpecDocument[], boun
     const place = placed[news.indexOf(document)];
     if (place?.state === 'failed') throw place.error;
     const draft = drafts.find(({ spec }) => spec.tenant === document.tenant);
-    const plan = draft ? await planDraft(session, draft) : await planDocument(session, document);
+    const plan = draft
+      ? await planDraft(session, draft)
+      : await planDocument(session, document, dropData[document.tenant]);
     return { plan, outcome: draft ? 'created' : changes(plan) ? 'changed' : 'unchanged' };
   });
 }

@@ -2,9 +2,11 @@
 // before anything is stored.
 
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { planMany } from '../../src/reconcile/apply-many.js';
 import { respecCluster } from '../../src/reconcile/respec.js';
 import { rotateRolePassword } from '../../src/reconcile/role-login.js';
-import { apply, makeFleets, tenant, undisturbed, type Fleets, type Work } from './commands.js';
+import { readSpecDocuments } from '../../src/topology/spec-documents.js';
+import { apply, makeFleets, neighbour, tenant, undisturbed, type Fleets, type Work } from './commands.js';
 import { SimulatedFleet } from './simulated-fleet.js';
 import { lasting, planFor, refusal } from './states.js';
 
@@ -62,6 +64,20 @@ describe('what a file names no more', () => {
     );
     await fleet.run(dropping(['old']));
     expect(databases(fleet)).toEqual(['app', 'shop']);
+  });
+
+  test('is in the plan of a file of many tenants with the second word, and not without', async () => {
+    const fleet = await made();
+    const own = `tenant: ${tenant}\nroles: { shop: {} }\ndatabases: { shop: { owner: shop }, old: { state: absent } }\n`;
+    const { documents } = readSpecDocuments(`${own}---\ntenant: ${neighbour}\n`, 'tenants.yaml');
+    const dropped = async (dropData: Record<string, string[]>) => {
+      const bounds = { parallel: 2, signal: undisturbed().signal };
+      const all = await fleet.run((session) => planMany(session, documents, { ...bounds, dropData }));
+      return all.map(({ plan }) => plan!.steps.filter((step) => step.destructive).map((step) => step.id));
+    };
+    expect(await dropped({})).toEqual([[], []]);
+    expect(await dropped({ [tenant]: ['old'], [neighbour]: [] })).toEqual([[`${tenant}/objects/drop-database/old`], []]);
+    expect(databases(fleet)).toEqual(['app', 'old', 'shop']);
   });
 });
 

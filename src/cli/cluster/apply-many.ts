@@ -52,10 +52,10 @@ export async function applyDocuments(
 export async function planDocuments(
   { session, terminal, signal }: Context,
   documents: SpecDocument[],
-  parallel: number,
+  options: { parallel: number; dropData: Record<string, string[]> },
 ): Promise<void> {
   const startedMs = performance.now();
-  const all = await planMany(session, documents, { parallel, signal });
+  const all = await planMany(session, documents, { ...options, signal });
   const value = { ...toJson(all, performance.now() - startedMs), tenants: all.map(planned) };
   await terminal.result(value, () =>
     [...all.map(describePlanned), `${all.length} tenants: ${count(all, 'would be ')}`].join('\n'),

@@ -56,7 +56,7 @@ async function showPlan(
     return showDryRun(terminal, await atLines(only, refuse, work));
   }
   const { planDocuments } = await import('./apply-many.js');
-  await planDocuments(context, documents, parallel);
+  await planDocuments(context, documents, { parallel, dropData });
 }
 
 /** `-o json`: the plan as `pgs plan -o json`, with {applied}; of a file with several tenants as `applyDocuments` */
