@@ -4,7 +4,7 @@
 import type { Resource } from '../src/host/resource.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
 import { presets } from '../src/topology/presets.js';
-import type { Cluster, PlacedMember } from '../src/topology/cluster.js';
+import { cgroupOf, type Cluster, type PlacedMember } from '../src/topology/cluster.js';
 import type { PatroniWatchdog } from '../src/topology/watchdog.js';
 import { serviceStallS, watchdogTiming, type Mechanism } from './policy.js';
 
@@ -28,11 +28,6 @@ export function mechanismOf(member: PlacedMember): Mechanism {
 
 export function pipeOf(tenant: string): string {
   return `/run/pgs/fence/${tenant}/pipe`;
-}
-
-/** Below the root of the cgroups: systemd puts `pgs-acme.slice` into `pgs.slice`. */
-function slicePath(slice: string): string {
-  return `pgs.slice/${slice}`;
 }
 
 /** Patroni's side of it. */
@@ -105,7 +100,7 @@ export function desiredFencing(cluster: Cluster, member: PlacedMember, slice: st
       kind: 'file',
       path: `${tenantsDir}/${tenant}.json`,
       mode: '0644',
-      content: `${JSON.stringify({ user: osUser, slice: slicePath(slice), timeoutS })}\n`,
+      content: `${JSON.stringify({ user: osUser, slice: cgroupOf(slice), timeoutS })}\n`,
       ...root,
     },
     // A reload, never a restart, takes a new program: what is armed stays armed.

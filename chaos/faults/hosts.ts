@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { readTemplate } from '../../src/host/template.js';
 import { patroniUnit } from '../../src/patroni/desired.js';
-import { defineFault, onHost, seen, type Fault, type Ground } from './fault.js';
+import { cgroupOf, tenantSlice } from '../../src/topology/cluster.js';
+import { defineFault, onHost, seen, type Fault } from './fault.js';
 
 const none = z.strictObject({});
 
@@ -88,7 +89,7 @@ const slowDisk = defineFault({
   arguments: z.strictObject({ kibPerS: z.int().min(4).default(256) }),
   plan: (ground, { kibPerS }) => {
     const { cluster } = ground;
-    const slice = sliceOf(ground);
+    const slice = tenantSlice(cluster.tenant);
     const set = (limit: string) => [
       ...['systemctl', 'set-property', '--runtime', slice],
       ...['IOReadBandwidthMax', 'IOWriteBandwidthMax'].map(
@@ -99,15 +100,11 @@ const slowDisk = defineFault({
       inject: ground.hosts.map((h) => onHost(h, set(`${kibPerS}K`))),
       heal: ground.hosts.map((h) => onHost(h, set(''))),
       effects: ground.hosts.map((h) =>
-        seen(h, 'the limit is in force', ['cat', `/sys/fs/cgroup/${slice}/io.max`], { matches: 'wbps=\\d' }),
+        seen(h, 'the limit is in force', ['cat', `/sys/fs/cgroup/${cgroupOf(slice)}/io.max`], { matches: 'wbps=\\d' }),
       ),
     };
   },
 });
-
-function sliceOf({ cluster }: Ground): string {
-  return `pgs-${cluster.tenant.replaceAll('-', '\\x2d')}.slice`;
-}
 
 /** The clock is set back by the time that passed meanwhile too: the script notes both clocks. */
 const jumpClock = defineFault({

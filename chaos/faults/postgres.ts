@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Host } from '../../src/inventory/inventory.js';
 import { readTemplate } from '../../src/host/template.js';
 import { patroniUnit } from '../../src/patroni/desired.js';
+import { cgroupOf, tenantSlice } from '../../src/topology/cluster.js';
 import { defineFault, onHost, seen, type Act, type Effect, type Fault, type Ground } from './fault.js';
 
 const none = z.strictObject({});
@@ -167,7 +168,7 @@ const outOfMemory = defineFault({
   lasting: true,
   arguments: none,
   plan: (ground) => {
-    const slice = `pgs-${ground.cluster.tenant.replaceAll('-', '\\x2d')}.slice`;
+    const slice = tenantSlice(ground.cluster.tenant);
     return {
       inject: ground.hosts.map((h) =>
         onHost(h, ['sh', '-c', readTemplate('chaos/out-of-memory.sh'), 'sh', 'on', slice]),
@@ -179,7 +180,7 @@ const outOfMemory = defineFault({
         seen(
           h,
           'the kernel killed in this cgroup',
-          ['cat', `/sys/fs/cgroup/${slice}/memory.events`],
+          ['cat', `/sys/fs/cgroup/${cgroupOf(slice)}/memory.events`],
           { matches: 'oom_kill [1-9]' },
           30_000,
         ),

@@ -156,7 +156,7 @@ function processFaults(): GateRule[] {
     { argv: ['systemd-run', '--quiet', '--collect', loop, limit, ...sh('chaos/crash-loop.sh'), user, pidFile] },
     { argv: ['systemctl', 'stop', like(`pgs-chaos-[a-z-]+-${idText}\\.service`)] },
     { argv: [...sh('chaos/out-of-memory.sh'), like('on|off'), slice] },
-    { argv: ['cat', like(`/sys/fs/cgroup/${sliceText}/(memory\\.events|io\\.max)`)] },
+    { argv: ['cat', like(`/sys/fs/cgroup/pgs\\.slice/${sliceText}/(memory\\.events|io\\.max)`)] },
   ];
 }
 

@@ -116,6 +116,11 @@ export function tenantSlice(tenant: string): string {
   return `pgs-${tenant.replaceAll('-', '\\x2d')}.slice`;
 }
 
+/** A tenant's slice below the root of the cgroups: systemd puts `pgs-acme.slice` into `pgs.slice`. */
+export function cgroupOf(slice: string): string {
+  return `pgs.slice/${slice}`;
+}
+
 export function osUserOf(tenant: string): string {
   return `pgs-${tenant}`;
 }

@@ -240,6 +240,11 @@ describe('what only etcd knows is undone by the hosts that can ask it', () => {
   });
 });
 
+test.each(['slow-disk', 'out-of-memory'])('%s is looked for where systemd puts the slice of a tenant', (name) => {
+  const [file] = planOf(name).effects[0]!.probe.argv.slice(1);
+  expect(file).toMatch(/^\/sys\/fs\/cgroup\/pgs\.slice\/pgs-acme\.slice\/[a-z]+\.[a-z]+$/);
+});
+
 test('an effect is judged by what is seen', () => {
   expect(judgeEffect('changed', 'a', 'b')).toBe(true);
   expect(judgeEffect('changed', 'a', null)).toBe(true);
