@@ -1,15 +1,17 @@
 // Faults as data: every one has a heal that undoes what it injects, touches what its scope says and nothing else, and never cuts ssh.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { armUndo, renderUndo, undoNow } from '../../../chaos/arm.js';
 import { faults, faultNamed } from '../../../chaos/faults/catalogue.js';
 import { judgeEffect, unreachable, type Act, type FaultPlan, type Ground } from '../../../chaos/faults/fault.js';
 import { renderCuts, seesInRing } from '../../../chaos/faults/network.js';
 import { etcdLogin } from '../../../src/etcd/desired.js';
+import { desiredLimits } from '../../../src/host/limits.js';
+import type { Limits } from '../../../src/topology/limits.js';
 import { clusterOf, inventory } from '../../fixtures/fleet.js';
 
 const cluster = clusterOf();
@@ -237,6 +239,53 @@ describe('what only etcd knows is undone by the hosts that can ask it', () => {
     const second = '[ "$(wc -l <"$(dirname "$0")/calls")" -gt 1 ]';
     expect(run(argv, { runuser: second, sleep: '' })).toMatchObject({ code: 0, calls: { length: 3 } });
     expect(run(argv, { runuser: 'exit 1', sleep: '' }).code).toBe(1);
+  });
+});
+
+describe('memory that ran out is given back', () => {
+  const folder = 'systemd/system/pgs-acme.slice.d';
+
+  /** A host's drop-ins, with what systemd would make of them: of all folders the last by name. */
+  function host(limits: Limits | undefined) {
+    const root = mkdtempSync(join(tmpdir(), 'pgs-memory-'));
+    for (const resource of desiredLimits({ tenant: 'acme', limits })) {
+      if (resource.kind !== 'file') continue;
+      mkdirSync(dirname(join(root, resource.path)), { recursive: true });
+      writeFileSync(join(root, resource.path), resource.content as string);
+    }
+    writeFileSync(join(root, 'systemctl'), `#!/bin/sh\necho "$*" >>${root}/calls\n`, { mode: 0o755 });
+    const env = { ...process.env, PATH: `${root}:${process.env.PATH}` };
+    const dropIns = () =>
+      ['etc', 'run']
+        .map((place) => join(root, place, folder))
+        .flatMap((dir) => (existsSync(dir) ? readdirSync(dir).map((name) => ({ name, path: join(dir, name) })) : []))
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .map(({ path }) => readFileSync(path, 'utf8'));
+    return {
+      does: (acts: Act[]) => {
+        const argv = hostActs(acts)[0]!.command.argv.map((word) => word.replaceAll('/run/', `${root}/run/`));
+        return spawnSync(argv[0]!, argv.slice(1), { env }).status;
+      },
+      memoryMax: () =>
+        dropIns()
+          .join('')
+          .match(/(?<=^MemoryMax=).*/gm)
+          ?.at(-1) ?? null,
+      calls: () => readFileSync(join(root, 'calls'), 'utf8').trim().split('\n'),
+    };
+  }
+
+  test.each<[string, Limits | undefined, string | null]>([
+    ['as the tenant is limited', { memory: '2GB', tasks: 512 }, '2048M'],
+    ['without a limit where there was none', undefined, null],
+  ])('%s, as often as it is healed', (_what, limits, before) => {
+    const { inject, heal } = planOf('out-of-memory');
+    const { does, memoryMax, calls } = host(limits);
+    expect({ code: does(heal), memory: memoryMax() }).toEqual({ code: 0, memory: before });
+    expect({ code: does(inject), memory: memoryMax() }).toEqual({ code: 0, memory: '64M' });
+    expect({ code: does(heal), memory: memoryMax() }).toEqual({ code: 0, memory: before });
+    expect({ code: does(heal), memory: memoryMax() }).toEqual({ code: 0, memory: before });
+    expect(calls()).toEqual(Array<string>(4).fill('daemon-reload'));
   });
 });
 
