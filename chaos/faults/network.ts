@@ -241,10 +241,15 @@ const delay = defineFault({
     lossPercent: z.number().min(0).max(100).default(0),
   }),
   plan: (ground, { delayMs, jitterMs, lossPercent }) => {
-    const script = ['sh', '-c', readTemplate('chaos/netem.sh'), 'sh'];
+    const script = (host: Host, mode: string) => {
+      const other = ground.fleet.find((h) => h.name !== host.name)!;
+      return ['sh', '-c', readTemplate('chaos/netem.sh'), 'sh', mode, other.address];
+    };
     return {
-      inject: ground.hosts.map((h) => onHost(h, [...script, 'on', `${delayMs}ms`, `${jitterMs}ms`, `${lossPercent}%`])),
-      heal: ground.hosts.map((h) => onHost(h, [...script, 'off'])),
+      inject: ground.hosts.map((h) =>
+        onHost(h, [...script(h, 'on'), `${delayMs}ms`, `${jitterMs}ms`, `${lossPercent}%`]),
+      ),
+      heal: ground.hosts.map((h) => onHost(h, script(h, 'off'))),
       effects: ground.hosts.map((h) => seen(h, 'netem is in force', ['tc', 'qdisc', 'show'], { matches: 'netem' })),
     };
   },

@@ -156,7 +156,8 @@ function processFaults(): GateRule[] {
     { argv: ['systemd-run', '--quiet', '--collect', loop, limit, ...sh('chaos/crash-loop.sh'), user, pidFile] },
     { argv: ['systemctl', 'stop', like(`pgs-chaos-[a-z-]+-${idText}\\.service`)] },
     { argv: [...sh('chaos/out-of-memory.sh'), like('on|off'), slice] },
-    { argv: ['cat', like(`/sys/fs/cgroup/pgs\\.slice/${sliceText}/(memory\\.events|io\\.max)`)] },
+    { argv: ['grep', '^oom_kill ', like(`/sys/fs/cgroup/pgs\\.slice/${sliceText}/memory\\.events`)] },
+    { argv: ['cat', like(`/sys/fs/cgroup/pgs\\.slice/${sliceText}/io\\.max`)] },
   ];
 }
 
@@ -181,12 +182,13 @@ function networkFaults(): GateRule[] {
     '(    [a-z0-9_{},.:!="\\- ]{1,2000} counter drop\\n)*  \\}\\n';
   const cuts = `table inet (?P=t) \\{\\n${chain('input', 'dport')}${chain('output', 'sport')}\\}\\n`;
   const netem = sh('chaos/netem.sh');
+  const address = like('[0-9a-f.:]{2,45}');
   const milliseconds = like('[0-9]+(\\.[0-9]+)?ms');
   return [
     { argv: ['nft', '--file', '-'], stdin: like(`${forget}(${cuts})?`) },
     { argv: ['nft', 'list', 'table', 'inet', like(table)] },
-    { argv: [...netem, 'on', milliseconds, milliseconds, like('[0-9]+(\\.[0-9]+)?%')] },
-    { argv: [...netem, 'off'] },
+    { argv: [...netem, 'on', address, milliseconds, milliseconds, like('[0-9]+(\\.[0-9]+)?%')] },
+    { argv: [...netem, 'off', address] },
     { argv: ['tc', 'qdisc', 'show'] },
   ];
 }

@@ -1,7 +1,8 @@
-# Delays what leaves the host on the interface of its default route, or ends that. Arguments: on, delay, jitter, loss; or off.
+# Delays what leaves the host on the interface that leads to another host of the fleet, or ends that. Not every host has a default route.
+# Arguments: on, the other host's address, delay, jitter, loss; or off, the address.
 set -eu
-device=$(ip -o route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+device=$(ip -o route get "$2" | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
 case $1 in
-on) tc qdisc replace dev "$device" root netem delay "$2" "$3" loss "$4" ;;
+on) tc qdisc replace dev "$device" root netem delay "$3" "$4" loss "$5" ;;
 off) tc qdisc del dev "$device" root 2>/dev/null || : ;;
 esac
