@@ -14,7 +14,7 @@ import {
 import { applyResources, performUnit } from '../host/apply-resources.js';
 import { runChecked } from '../host/command.js';
 import { gatherHostFacts } from '../host/gather.js';
-import { judgeLimits, parseLimits, readLimits } from '../host/limits.js';
+import { desiredLimits, judgeLimits, parseLimits, readLimits } from '../host/limits.js';
 import { gatherPrograms } from '../host/programs.js';
 import { fetchPackages, updatePackages } from '../host/update-packages.js';
 import {
@@ -266,10 +266,13 @@ async function checkUnit(session: Session, host: string, wanted: Extract<Conditi
   };
 }
 
-/** systemd tells the kernel a moment after it has read its files. */
+/** systemd tells the kernel a moment after it was told. */
 const limitsTries = 10;
 
-/** @throws PgsError `unfit` for a limit that the kernel does not hold the tenant to: waiting would not change that */
+/**
+ * Limits that somebody else changed are told again.
+ * @throws PgsError `unfit` for a limit that the kernel does not hold the tenant to even then: waiting would not change that
+ */
 async function checkLimits(
   session: Session,
   host: string,
@@ -280,7 +283,8 @@ async function checkLimits(
     const answer = await runChecked(session.hosts.get(host), doing, readLimits(slice, unit));
     const missing = judgeLimits(limits, parseLimits(answer));
     if (missing.length === 0) return { done: true, seen: '' };
-    if (tries < limitsTries) await sleep(200);
+    if (tries === 1) await applyResources(session.hosts.get(host), desiredLimits({ tenant, limits }), 60_000);
+    else if (tries < limitsTries) await sleep(200);
     else {
       throw new PgsError('unfit', {
         doing,

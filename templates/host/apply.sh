@@ -135,7 +135,7 @@ remove_path() {
   [ -e "$1" ] || [ -L "$1" ] || return 0
   walk_to "$1"
   $as rm -rf --one-file-system -- "$1" || fail
-  case $1 in /etc/systemd/system/*) reload=yes ;; esac
+  case $1 in /etc/systemd/system/*) notice_unit_file "$1" && reload=yes ;; esac
   seen=
 }
 
@@ -145,14 +145,28 @@ forget_unit() {
   reload=yes gone="$gone $1"
 }
 
-reload= gone= units= enable= disable= mask= unmask=
+reload= gone= units= slices= enable= disable= mask= unmask=
 # systemd finds the file of a new unit by itself; reading all units again costs a third of a second of CPU, so it is asked
 # whether it has an older one. For what it cannot be asked about (drop-ins, templates) it reads them again in any case.
 notice_unit_file() {
   case $1 in
+    /etc/systemd/system/*.slice.d/*) reload=yes within=${1%.d/*} slices="$slices ${within##*/}" ;;
     /etc/systemd/system/*/* | /etc/systemd/system/*@.*) reload=yes ;;
     /etc/systemd/system/*) units="$units ${1##*/}" ;;
   esac
+}
+
+# The kernel is told a running slice's limits only when they are set by command: systemd 257 that reads its files again leaves those in force
+# that were (measured). So what the files say is set, and what that leaves in /run is removed: the files alone say it, now and after a boot.
+hold_slice() {
+  files=$(find "/etc/systemd/system/$1.d" -name '*.conf' 2>/dev/null | sort)
+  # shellcheck disable=SC2046,SC2086
+  systemctl set-property --runtime -- "$1" CPUWeight= CPUQuota= MemoryHigh=infinity MemoryMax=infinity TasksMax=infinity \
+    $([ -z "$files" ] || grep -hE '^(CPUWeight|CPUQuota|MemoryHigh|MemoryMax|TasksMax)=' $files) || fail
+  for property in CPUWeight CPUQuota MemoryHigh MemoryMax TasksMax; do
+    rm -f -- "/run/systemd/system.control/$1.d/50-$property.conf" || fail
+  done
+  systemctl daemon-reload || fail
 }
 
 ended=
@@ -206,6 +220,10 @@ if [ -z "$reload" ] && [ -n "$units" ]; then
   case $(systemctl show -p NeedDaemonReload --value -- $units) in *yes*) reload=yes ;; esac
 fi
 [ -z "$reload" ] || systemctl daemon-reload || fail
+for slice in $slices; do
+  doing="limiting $slice"
+  hold_slice "$slice"
+done
 # shellcheck disable=SC2086
 [ -z "$gone" ] || systemctl reset-failed -- $gone 2>/dev/null
 exit 0
