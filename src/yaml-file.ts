@@ -14,14 +14,7 @@ import {
 import { z } from 'zod';
 import { didYouMean } from './did-you-mean.js';
 import { PgsError } from './errors.js';
-
-/** A fault of the file, at the place that has to change. */
-export interface Fault {
-  path: PropertyKey[];
-  message: string;
-  /** Marks the key itself, not its value. */
-  at?: 'key' | 'value';
-}
+import type { Fault } from './fault.js';
 
 /** Rules that a schema cannot say; also asked when the schema found something. */
 export type MoreFaults = (document: Document.Parsed, value: unknown, issues: z.core.$ZodIssue[]) => Fault[];

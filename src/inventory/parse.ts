@@ -3,7 +3,8 @@
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { isMap, isScalar, type Document } from 'yaml';
-import { readYaml, type Fault } from '../yaml-file.js';
+import type { Fault } from '../fault.js';
+import { readYaml } from '../yaml-file.js';
 import type { Inventory } from './inventory.js';
 import { hostNameFault } from './names.js';
 import { etcdPortDefaults, faultsOf } from './rules.js';

@@ -1,6 +1,6 @@
 // The rules of pgs.yaml that look at several places at once: unique addresses, etcd's members, ports that do not collide.
 
-import type { Fault } from '../yaml-file.js';
+import type { Fault } from '../fault.js';
 import { canonicalAddress } from './names.js';
 import type { Salvaged } from './salvage.js';
 import type { InventoryFile } from './schema.js';

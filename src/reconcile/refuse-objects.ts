@@ -2,6 +2,7 @@
 
 import equal from 'fast-deep-equal';
 import { PgsError } from '../errors.js';
+import type { Fault } from '../fault.js';
 import { describeMissing, missingExtensions, wantedExtensions } from '../postgres/extensions.js';
 import { groundOf, unreachable } from '../topology/hba.js';
 import type { ObjectSpecs } from '../topology/objects.js';
@@ -9,16 +10,11 @@ import type { TenantSpec } from '../topology/tenant.js';
 import { gatherExtensions, type OpenCluster } from './cluster.js';
 import type { Session } from './session.js';
 
-export interface SpecFault {
-  path: (string | number)[];
-  message: string;
-}
-
 /** Faults of a file that only the fleet shows; whoever has its text can name the lines. */
 export class SpecFaults extends PgsError {
-  readonly faults: SpecFault[];
+  readonly faults: Fault[];
 
-  constructor(source: string, faults: SpecFault[], hint: string) {
+  constructor(source: string, faults: Fault[], hint: string) {
     super('configuration', {
       doing: `reading ${source}`,
       found: faults.map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n'),
@@ -64,7 +60,7 @@ export function refuseUnreachableRules(
   const { spec } = cluster;
   if (equal(spec.hba, before.hba) && spec.pool === before.pool) return;
   const ground = groundOf(cluster);
-  const faults = (spec.hba ?? []).flatMap((rule, index): SpecFault[] => {
+  const faults = (spec.hba ?? []).flatMap((rule, index): Fault[] => {
     const found = unreachable(rule, spec.pool, ground);
     return found ? [{ path: ['hba', index, found.key], message: found.why }] : [];
   });

@@ -1,6 +1,7 @@
 // What a tenant may use of each of its hosts: the form in a spec, what cannot be meant, and what systemd is told. Pure.
 
 import { z } from 'zod';
+import type { Fault } from '../fault.js';
 
 const quotaForm = /^([1-9]\d{0,5})%$/;
 const memoryForm = /^([1-9]\d{0,6})(MB|GB)$/;
@@ -83,12 +84,6 @@ export function sliceProperties(limits: Limits | undefined): string[] {
   ];
 }
 
-export interface LimitFault {
-  /** Key of the spec that says it. */
-  path: string[];
-  message: string;
-}
-
 /** PostgreSQL's private memory of a connection that does little, MiB: measured 1.5 to 3 for idle sessions of PostgreSQL 17. */
 const connectionMiB = 2;
 
@@ -102,9 +97,9 @@ const besideMiB = 128;
 export function limitFaults(
   limits: Limits | undefined,
   needs: { sharedBuffersMiB: number; maxConnections: number },
-): LimitFault[] {
+): Fault[] {
   const memoryMiB = memoryLimitMiB(limits);
-  const faults: LimitFault[] = [];
+  const faults: Fault[] = [];
   const { sharedBuffersMiB, maxConnections } = needs;
   const atLeastMiB = Math.ceil(sharedBuffersMiB + maxConnections * connectionMiB + besideMiB);
   if (memoryMiB !== null && memoryMiB < memoryMiBMin) {

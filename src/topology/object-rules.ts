@@ -2,6 +2,7 @@
 // each fault, so that whoever read the file can name the line.
 
 import { didYouMean } from '../did-you-mean.js';
+import type { Fault } from '../fault.js';
 import { locksAppOut, shadowedBy, unreachable } from './hba.js';
 import { lintOverrides } from './lint.js';
 import {
@@ -21,13 +22,6 @@ import { maxConnectionsOf, poolersShare } from './settings.js';
 import { sqlNameFault, type SqlNoun } from './sql-names.js';
 import type { TenantSpec } from './tenant.js';
 
-export interface ObjectFault {
-  path: (string | number)[];
-  message: string;
-  /** The key is wrong, not what is behind it. */
-  at?: 'key';
-}
-
 /** What of a file is judged; as it is written. */
 export interface ObjectFile {
   default_roles?: boolean | undefined;
@@ -45,17 +39,11 @@ const tooMuch = ['pg_execute_server_program', 'pg_read_server_files', 'pg_write_
 /** Extensions that cannot be made unless the server has loaded a library of this name at its start. */
 const preloaded = ['pg_cron', 'timescaledb', 'citus', 'pgaudit'];
 
-export function objectFaults(file: ObjectFile): ObjectFault[] {
+export function objectFaults(file: ObjectFile): Fault[] {
   return [...roleFaults(file), ...databaseFaults(file), ...poolFaults(file), ...hbaFaults(file), ...labelFaults(file)];
 }
 
-function nameFault(
-  noun: SqlNoun,
-  name: string,
-  path: ObjectFault['path'],
-  others: string[],
-  at?: 'key',
-): ObjectFault[] {
+function nameFault(noun: SqlNoun, name: string, path: Fault['path'], others: string[], at?: 'key'): Fault[] {
   const fault = sqlNameFault(noun, name, others);
   if (fault === null) return [];
   const shown = JSON.stringify(name.slice(0, 80));
@@ -83,12 +71,12 @@ function notThere(name: string, file: ObjectFile): string | null {
   return `${JSON.stringify(name.slice(0, 80))} is not among the roles of this file${hint}`;
 }
 
-function roleFaults(file: ObjectFile): ObjectFault[] {
+function roleFaults(file: ObjectFile): Fault[] {
   const { roles = {}, default_roles: defaults = false } = file;
   const names = Object.keys(roles);
   return Object.entries(roles).flatMap(([name, role]) => {
     const path = ['roles', name];
-    const fault = (key: string, message: string): ObjectFault => ({ path: [...path, key], message });
+    const fault = (key: string, message: string): Fault => ({ path: [...path, key], message });
     const ours = defaults && (defaultRoleNames as readonly string[]).includes(name);
     return [
       ...nameFault('role', name, path, names, 'key'),
@@ -104,7 +92,7 @@ function roleFaults(file: ObjectFile): ObjectFault[] {
   });
 }
 
-function appFaults(role: RoleSpec, fault: (key: string, message: string) => ObjectFault): ObjectFault[] {
+function appFaults(role: RoleSpec, fault: (key: string, message: string) => Fault): Fault[] {
   return [
     ...(role.password === undefined || role.password === 'kept'
       ? []
@@ -114,13 +102,13 @@ function appFaults(role: RoleSpec, fault: (key: string, message: string) => Obje
   ];
 }
 
-function passwordFaults(role: RoleSpec, fault: (key: string, message: string) => ObjectFault): ObjectFault[] {
+function passwordFaults(role: RoleSpec, fault: (key: string, message: string) => Fault): Fault[] {
   if (logsIn(role) || ['none', 'kept'].includes(passwordOf(role))) return [];
   return [fault('password', 'is of no use to a role that does not log in')];
 }
 
-function membershipFaults(name: string, { in: groups = [] }: RoleSpec, file: ObjectFile): ObjectFault[] {
-  return groups.flatMap((group, index): ObjectFault[] => {
+function membershipFaults(name: string, { in: groups = [] }: RoleSpec, file: ObjectFile): Fault[] {
+  return groups.flatMap((group, index): Fault[] => {
     const path = ['roles', name, 'in', index];
     if (tooMuch.includes(group))
       return [{ path, message: `${group} reaches the files of the host: the tenant's keys, and its login to etcd` }];
@@ -139,7 +127,7 @@ function leadsTo(from: string, to: string, roles: Record<string, RoleSpec>, seen
   return groups.includes(to) || groups.some((group) => leadsTo(group, to, roles, [...seen, from]));
 }
 
-function settingFaults({ settings = {} }: RoleSpec, path: string[]): ObjectFault[] {
+function settingFaults({ settings = {} }: RoleSpec, path: string[]): Fault[] {
   return Object.entries(settings).flatMap(([name, value]) => {
     const why = settingFault(name, value);
     return why === null ? [] : [{ path: [...path, 'settings', name], message: why }];
@@ -158,7 +146,7 @@ function settingFault(name: string, value: string | number | boolean): string | 
   return broken.find(({ verdict }) => verdict === 'broken')?.why ?? null;
 }
 
-function databaseFaults(file: ObjectFile): ObjectFault[] {
+function databaseFaults(file: ObjectFile): Fault[] {
   const { databases = {} } = file;
   return Object.entries(databases).flatMap(([name, database]) => {
     const path = ['databases', name];
@@ -178,7 +166,7 @@ function databaseFaults(file: ObjectFile): ObjectFault[] {
 }
 
 /** What the poolers may open together must leave the rest of PostgreSQL's connections to the direct services. */
-function poolFaults({ databases = {}, settings = {} }: ObjectFile): ObjectFault[] {
+function poolFaults({ databases = {}, settings = {} }: ObjectFile): Fault[] {
   const sizes = Object.entries(databases).flatMap(([name, { pool }]) => (pool === undefined ? [] : [{ name, pool }]));
   const all = sizes.reduce((sum, { pool }) => sum + pool, 0);
   const connections = maxConnectionsOf({ settings });
@@ -192,7 +180,7 @@ function poolFaults({ databases = {}, settings = {} }: ObjectFile): ObjectFault[
   ];
 }
 
-function schemaFaults(database: DatabaseSpec, path: string[], file: ObjectFile): ObjectFault[] {
+function schemaFaults(database: DatabaseSpec, path: string[], file: ObjectFile): Fault[] {
   const schemas = schemasOf(database);
   const names = schemas.map((schema) => schema.name);
   return schemas.flatMap(({ name, owner }, index) => {
@@ -206,7 +194,7 @@ function schemaFaults(database: DatabaseSpec, path: string[], file: ObjectFile):
   });
 }
 
-function extensionFaults(database: DatabaseSpec, path: string[], { settings = {} }: ObjectFile): ObjectFault[] {
+function extensionFaults(database: DatabaseSpec, path: string[], { settings = {} }: ObjectFile): Fault[] {
   const extensions = extensionsOf(database);
   const names = extensions.map((extension) => extension.name);
   const loaded = String(settings['shared_preload_libraries'] ?? '').split(/[\s,]+/);
@@ -230,11 +218,11 @@ function extensionFaults(database: DatabaseSpec, path: string[], { settings = {}
   });
 }
 
-function twice(names: string[], index: number, path: ObjectFault['path']): ObjectFault[] {
+function twice(names: string[], index: number, path: Fault['path']): Fault[] {
   return names.indexOf(names[index]!) === index ? [] : [{ path, message: `${names[index]} is named twice` }];
 }
 
-function hbaFaults(file: ObjectFile): ObjectFault[] {
+function hbaFaults(file: ObjectFile): Fault[] {
   const { hba = [], databases = {}, pool = 'transaction' } = file;
   const present = Object.entries(databases).filter(([, database]) => isPresent(database));
   const known = [...new Set([appName, 'postgres', ...present.map(([name]) => name)])];
@@ -243,7 +231,7 @@ function hbaFaults(file: ObjectFile): ObjectFault[] {
     const path = ['hba', index];
     const reach = unreachable(rule, pool, null);
     const shadow = shadowedBy(rule, hba.slice(0, index));
-    const unknown = (rule.databases ?? []).flatMap((name, i): ObjectFault[] =>
+    const unknown = (rule.databases ?? []).flatMap((name, i): Fault[] =>
       known.includes(name)
         ? []
         : [
@@ -253,7 +241,7 @@ function hbaFaults(file: ObjectFile): ObjectFault[] {
             },
           ],
     );
-    const strangers = (rule.roles ?? []).flatMap((name, i): ObjectFault[] => {
+    const strangers = (rule.roles ?? []).flatMap((name, i): Fault[] => {
       const why = notThere(name, file);
       return why === null ? [] : [{ path: [...path, 'roles', i], message: why }];
     });
@@ -285,8 +273,8 @@ function hbaFaults(file: ObjectFile): ObjectFault[] {
   });
 }
 
-function labelFaults({ labels = {} }: ObjectFile): ObjectFault[] {
-  return Object.entries(labels).flatMap(([name, value]): ObjectFault[] => {
+function labelFaults({ labels = {} }: ObjectFile): Fault[] {
+  return Object.entries(labels).flatMap(([name, value]): Fault[] => {
     const path = ['labels', name];
     if (!/^[a-z]([a-z0-9._/_-]{0,61}[a-z0-9])?$/.test(name))
       return [{ path, at: 'key', message: 'a label is a word of a-z, 0-9, dots, slashes, underscores and hyphens' }];

@@ -2,8 +2,9 @@
 // applied, and whatever is wrong is said with its line. Pure.
 
 import { z } from 'zod';
+import type { Fault } from '../fault.js';
 import { tenantNameFault } from '../inventory/names.js';
-import { readYamlParts, type Fault, type PartFault, type PartRules } from '../yaml-file.js';
+import { readYamlParts, type PartFault, type PartRules } from '../yaml-file.js';
 import { settingFaults } from './settings.js';
 import { fillSpec, specFaults, specFormat, specSchema, type SpecDefaults, type SpecFile } from './spec.js';
 import type { TenantSpec } from './tenant.js';

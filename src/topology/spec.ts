@@ -3,6 +3,7 @@
 import equal from 'fast-deep-equal';
 import { z } from 'zod';
 import { PgsError } from '../errors.js';
+import type { Fault } from '../fault.js';
 import { parseTenantName } from '../inventory/names.js';
 import { accessSchema, closedAccess, type Access } from './access.js';
 import { isLimited, limitFaults, limitsSchema } from './limits.js';
@@ -97,16 +98,15 @@ export function fillSpec(file: SpecFile, defaults: SpecDefaults): TenantSpec {
   };
 }
 
-/** What is wrong in a whole spec, at the key that says it; the message follows the key. */
-export interface SpecFault {
-  path: string[];
-  message: string;
-  hint?: string;
-}
+/** With what to do instead, where no file can be pointed into. */
+type HintedFault = Fault & { hint?: string };
 
-/** @param defaults what the spec was filled with: no replicas are kept where there were none */
-export function specFaults(spec: TenantSpec, defaults: Pick<SpecDefaults, 'replicas'>): SpecFault[] {
-  const faults: SpecFault[] = [];
+/**
+ * What is wrong in a whole spec, at the key that says it; the message follows the key.
+ * @param defaults what the spec was filled with: no replicas are kept where there were none
+ */
+export function specFaults(spec: TenantSpec, defaults: Pick<SpecDefaults, 'replicas'>): HintedFault[] {
+  const faults: HintedFault[] = [];
   if (spec.replicas === 0 && defaults.replicas !== 0) {
     faults.push({
       path: ['replicas'],
