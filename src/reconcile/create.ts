@@ -43,7 +43,6 @@ export async function createCluster(
   const tenant = await nameOf(session, request);
   return withTenantLock(session, tenant, `cluster create ${tenant}`, options.signal, async (lock, signal) => {
     const known = await resume(session, tenant, request);
-    if (!known) await refuseUnfitFile(session, tenant, request);
     const record = known ?? (await allocate(session, tenant, request, lock));
     const store = await session.store();
     if (record.phase === 'retired') await store.updateTenant(tenant, (r) => ({ ...r, phase: 'creating' }), lock);
@@ -57,11 +56,14 @@ export async function createCluster(
 export async function planCreate(session: Session, request: CreateRequest): Promise<Created> {
   const tenant = await nameOf(session, request);
   const known = await resume(session, tenant, request);
-  if (!known) await refuseUnfitFile(session, tenant, request);
-  const open = known
-    ? await openCluster(session, tenant)
-    : await assembleCluster(session, await draftRecord(session, tenant, request), null);
+  const open = known ? await openCluster(session, tenant) : await openDraft(session, tenant, request);
   return { open, plan: planOf(open, await gatherCluster(session, open)) };
+}
+
+async function openDraft(session: Session, tenant: string, request: CreateRequest): Promise<OpenCluster> {
+  const draft = await draftRecord(session, tenant, request);
+  await refuseUnfitFile(session, draft, request);
+  return assembleCluster(session, draft, null);
 }
 
 /** The plan of a tenant's draft (`draftRecord`), with nothing stored. */
@@ -75,16 +77,15 @@ export async function planDraft(session: Session, draft: TenantRecord): Promise<
 }
 
 /** @throws PgsError as `refuseMissingPackages` and `refuseUnreachableRules`, for the hosts that it would be given now */
-async function refuseUnfitFile(session: Session, tenant: string, request: CreateRequest): Promise<void> {
-  if (!request.given.databases && !request.given.hba) return;
-  const cluster = layOutCluster(await draftRecord(session, tenant, request), session.inventory);
-  refuseUnreachableRules({ cluster }, request.source, {});
-  await refuseMissingPackages(session, { cluster }, request.source, {});
+async function refuseUnfitFile(session: Session, draft: TenantRecord, { source }: CreateRequest): Promise<void> {
+  const cluster = layOutCluster(draft, session.inventory);
+  refuseUnreachableRules({ cluster }, source, {});
+  await refuseMissingPackages(session, { cluster }, source, {});
 }
 
 async function nameOf(session: Session, { given }: CreateRequest): Promise<string> {
   if (typeof given.tenant === 'string') return parseTenantName(given.tenant);
-  const taken = (await (await session.store()).listTenants()).map((t) => t.record.spec.tenant);
+  const taken = (await recordsOf(session)).map(({ spec }) => spec.tenant);
   return inventTenantName(taken);
 }
 
@@ -162,8 +163,11 @@ export async function draftRecord(
   request: CreateRequest,
   also: TenantRecord[] = [],
 ): Promise<TenantRecord> {
-  const others = (await (await session.store()).listTenants()).map((t) => t.record);
-  return (await decider(session, tenant, request))([...others, ...also]);
+  return (await decider(session, tenant, request))([...(await recordsOf(session)), ...also]);
+}
+
+async function recordsOf(session: Session): Promise<TenantRecord[]> {
+  return (await (await session.store()).listTenants()).map(({ record }) => record);
 }
 
 async function allocate(
@@ -174,6 +178,8 @@ async function allocate(
 ): Promise<TenantRecord> {
   const store = await session.store();
   const decide = await decider(session, tenant, request);
+  if (request.given.databases || request.given.hba)
+    await refuseUnfitFile(session, decide(await recordsOf(session)), request);
   return (await store.allocateTenant(tenant, (others) => ({ record: decide(others), sealedSecrets: null }), lock))
     .record;
 }

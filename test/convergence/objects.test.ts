@@ -6,7 +6,7 @@ import { planMany } from '../../src/reconcile/apply-many.js';
 import { respecCluster } from '../../src/reconcile/respec.js';
 import { rotateRolePassword } from '../../src/reconcile/role-login.js';
 import { readSpecDocuments } from '../../src/topology/spec-documents.js';
-import { apply, makeFleets, neighbour, tenant, undisturbed, type Fleets, type Work } from './commands.js';
+import { apply, create, makeFleets, neighbour, tenant, undisturbed, type Fleets, type Work } from './commands.js';
 import { SimulatedFleet } from './simulated-fleet.js';
 import { lasting, planFor, refusal } from './states.js';
 
@@ -76,9 +76,21 @@ describe('what a file names no more', () => {
       return all.map(({ plan }) => plan!.steps.filter((step) => step.destructive).map((step) => step.id));
     };
     expect(await dropped({})).toEqual([[], []]);
-    expect(await dropped({ [tenant]: ['old'], [neighbour]: [] })).toEqual([[`${tenant}/objects/drop-database/old`], []]);
+    expect(await dropped({ [tenant]: ['old'], [neighbour]: [] })).toEqual([
+      [`${tenant}/objects/drop-database/old`],
+      [],
+    ]);
     expect(databases(fleet)).toEqual(['app', 'old', 'shop']);
   });
+});
+
+test('a tenant that is made with databases looks at every host once', async () => {
+  const fleet = new SimulatedFleet(fleets.empty);
+  const looks = [...fleet.hosts.values()].map((host) => vi.spyOn(host, 'run'));
+  await fleet.run(create({ given: { tenant, ...file } }));
+  expect(databases(fleet)).toEqual(['app', 'old', 'shop']);
+  const greetings = looks.map(({ mock }) => mock.calls.filter(([{ argv }]) => argv.join(' ') === 'true').length);
+  expect(greetings).toEqual(looks.map(() => 1));
 });
 
 test('a password is replaced, and both are tried', async () => {
