@@ -26,7 +26,7 @@ export interface TenantOutcome {
   error: PgsError | null;
 }
 
-export interface ManyOptions extends Bounds {
+export interface ManyOptions extends Required<Bounds> {
   force: boolean;
   /** By tenant, as `ChangeOptions.dropData`. */
   dropData?: Record<string, string[]>;

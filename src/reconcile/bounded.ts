@@ -6,8 +6,8 @@ import { toPgsError, type PgsError } from '../errors.js';
 export interface Bounds {
   /** Items that are worked on at the same time. */
   parallel: number;
-  /** Once aborted, nothing further is begun. */
-  signal: AbortSignal;
+  /** Once aborted, nothing further is begun; absent: all are. */
+  signal?: AbortSignal;
 }
 
 export type Ended<T> =
@@ -29,7 +29,7 @@ export function runBounded<I, T>(
 ): Promise<Ended<T>[]> {
   const limit = pLimit(parallel);
   const run = async (item: I): Promise<Ended<T>> => {
-    if (signal.aborted) return { state: 'not begun' };
+    if (signal?.aborted) return { state: 'not begun' };
     const startedMs = performance.now();
     const tookMs = () => performance.now() - startedMs;
     try {

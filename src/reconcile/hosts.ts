@@ -1,7 +1,6 @@
 // Hosts that come and go: every tenant's member moves by the tenant's own job (`changeMembers`), a bounded number of tenants at a time.
 // What is left to do is seen in the tenants' records, so that an interrupted drain is finished by the same command.
 
-import pLimit from 'p-limit';
 import { absentHaproxy } from '../../haproxy/desired.js';
 import { PgsError, PgsErrors, toPgsError } from '../errors.js';
 import { absentEtcd } from '../etcd/desired.js';
@@ -11,7 +10,7 @@ import type { HostChange } from '../inventory/hosts.js';
 import { readHostNotes, writeHostNote } from '../state/hosts.js';
 import { isMoving } from '../topology/membership.js';
 import type { TenantRecord } from '../topology/tenant.js';
-import { runBounded, type Bounds } from './bounded.js';
+import { runBounded, type Bounds, type Ended } from './bounded.js';
 import { applyCluster, refuseNotReady, withTenantLock } from './change.js';
 import { gatherCluster, withCluster } from './cluster.js';
 import { createDcsEffects } from './dcs.js';
@@ -22,7 +21,10 @@ import { changeMembers, decideMembers, type ReplaceRequest } from './scale.js';
 import type { Session } from './session.js';
 import type { StepEvent } from './step.js';
 
-export interface HostsOptions extends Bounds {
+/** Tenants that are looked at side by side: each is a look at all its hosts. */
+const looksMax = 4;
+
+export interface HostsOptions extends Required<Bounds> {
   force: boolean;
   onEvent: (tenant: string, event: StepEvent) => void;
 }
@@ -66,22 +68,10 @@ export async function recordsOf(session: Session): Promise<TenantRecord[]> {
  */
 export async function planDrain(session: Session, host: string, to: string | null): Promise<ReplaceRequest[]> {
   const { members } = useOf(await recordsOf(session), host);
-  const errors: PgsError[] = [];
-  const limit = pLimit(4);
-  const requests = await Promise.all(
-    members.map((use) =>
-      limit(async () => {
-        try {
-          return await requestFor(session, use, to);
-        } catch (thrown) {
-          errors.push(toPgsError(thrown));
-          return null;
-        }
-      }),
-    ),
+  const ended = await allOf(members, { parallel: looksMax }, `moving members off ${host}`, (use) =>
+    requestFor(session, use, to),
   );
-  throwAll(errors, `moving members off ${host}`);
-  return requests.filter((r) => r !== null);
+  return ended.map(({ value }) => value);
 }
 
 /** Before anything is changed: a tenant that does not run has nobody to copy from. @throws PgsErrors, or a PgsError */
@@ -176,15 +166,11 @@ function changeOptions(tenant: string, { signal, force, onEvent }: HostsOptions)
 /** @throws PgsErrors, or a PgsError, once all others are done; `unknown-result` when it was interrupted */
 async function eachTenant<T>(
   items: T[],
-  bounds: Bounds,
+  bounds: Required<Bounds>,
   doing: string,
   work: (item: T) => Promise<Omit<TenantDone, 'tookMs'>>,
 ): Promise<TenantDone[]> {
-  const ended = await runBounded(items, bounds, doing, work);
-  throwAll(
-    ended.flatMap((e) => (e.state === 'failed' ? [e.error] : [])),
-    doing,
-  );
+  const ended = await allOf(items, bounds, doing, work);
   if (bounds.signal.aborted) {
     throw new PgsError('unknown-result', {
       doing,
@@ -192,7 +178,22 @@ async function eachTenant<T>(
       hint: 'Run the same command again: it goes on from here.',
     });
   }
-  return ended.flatMap((e) => (e.state === 'done' ? [{ ...e.value, tookMs: e.tookMs }] : []));
+  return ended.map(({ value, tookMs }) => ({ ...value, tookMs }));
+}
+
+/** What was done. @throws PgsErrors, or a PgsError, of those that failed, once all others are done */
+async function allOf<I, T>(
+  items: I[],
+  bounds: Bounds,
+  doing: string,
+  work: (item: I) => Promise<T>,
+): Promise<Extract<Ended<T>, { state: 'done' }>[]> {
+  const ended = await runBounded(items, bounds, doing, work);
+  throwAll(
+    ended.flatMap((e) => (e.state === 'failed' ? [e.error] : [])),
+    doing,
+  );
+  return ended.filter((e) => e.state === 'done');
 }
 
 function throwAll(errors: PgsError[], doing: string): void {

@@ -43,9 +43,10 @@ export async function lookAtBalance(session: Session): Promise<RebalancePlan> {
     const found = locks.find(({ key }) => key === stateKeys.lock(tenant));
     return found ? (parseHolder(found.value)?.command ?? 'by somebody') : null;
   };
-  const bounds = { parallel: looksMax, signal: new AbortController().signal };
   const records = stored.map(({ record }) => record).filter(({ phase }) => phase !== 'retired');
-  const looked = await runBounded(records, bounds, 'looking at who leads', (record) => look(session, record));
+  const looked = await runBounded(records, { parallel: looksMax }, 'looking at who leads', (record) =>
+    look(session, record),
+  );
   return planRebalance({
     hosts: session.inventory.hosts.map(({ name, zone }) => ({
       name,
