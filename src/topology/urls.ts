@@ -16,6 +16,8 @@ import {
 export interface ClientFiles {
   caPath: string;
   passwordPath: string;
+  /** Of a role that logs in by it; only libpq is told. */
+  certificate?: { certPath: string; keyPath: string };
 }
 
 /** By which way a client comes: the tenant's own ports, at the hosts' addresses, or its names at the front door. */
@@ -45,6 +47,7 @@ export function libpqUrl(
     connect_timeout: '5',
     ...(attributes[service] ? { target_session_attrs: attributes[service] } : {}),
     ...(way === 'door' ? doorParameters(cluster, service) : {}),
+    ...(files.certificate ? { sslcert: files.certificate.certPath, sslkey: files.certificate.keyPath } : {}),
   };
   const place = `${hostList(cluster, service, way)}/${encodeURIComponent(account.database)}`;
   return `postgresql://${encodeURIComponent(account.user)}@${place}?${query(parameters)}`;

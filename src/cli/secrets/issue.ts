@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { PgsError } from '../../errors.js';
 import { parseTenantName } from '../../inventory/names.js';
-import { ensurePrivateDirectory, writeFileAtomically } from '../../operator-files.js';
+import { writeFileAtomically } from '../../operator-files.js';
 import { describeCertificate } from '../../pki/certificate.js';
 import { withCluster } from '../../reconcile/cluster.js';
 import { databaseOf, issueRoleCertificate } from '../../reconcile/role-login.js';
 import { libpqUrl } from '../../topology/urls.js';
-import { writeClientFiles } from '../cluster/client-files.js';
+import { clientDirectory, writeClientFiles } from '../cluster/client-files.js';
 import { withSession } from '../context.js';
 
 /** What clients still take, and what the other certificates have. */
@@ -23,18 +23,16 @@ export async function certIssue(name: string, role: string, flags: { days: strin
     withCluster(session, tenant, async (open) => {
       const { issued, asked } = await issueRoleCertificate(open, role, days);
       const files = await writeClientFiles(session, open);
-      const directory = join(session.inventory.stateDir, 'tenants', tenant);
-      await ensurePrivateDirectory(directory);
-      const paths = { certificate: join(directory, `${role}.crt`), key: join(directory, `${role}.key`) };
-      await writeFileAtomically(paths.key, issued.keyPem.reveal(), 0o600);
-      await writeFileAtomically(paths.certificate, issued.certPem, 0o600);
-      const url = libpqUrl(open.cluster, 'direct', { user: role, database: databaseOf(open, role) }, files);
-      const place = (path: string) => encodeURIComponent(path).replaceAll('%2F', '/');
+      const directory = await clientDirectory(session, tenant);
+      const certificate = { certPath: join(directory, `${role}.crt`), keyPath: join(directory, `${role}.key`) };
+      await writeFileAtomically(certificate.keyPath, issued.keyPem.reveal(), 0o600);
+      await writeFileAtomically(certificate.certPath, issued.certPem, 0o600);
+      const account = { user: role, database: databaseOf(open, role) };
       const value = {
-        ...{ tenant, role, ...paths },
+        ...{ tenant, role, certificate: certificate.certPath, key: certificate.keyPath },
         ends: describeCertificate(issued.certPem).notAfter.toISOString(),
         asked,
-        url: `${url}&sslcert=${place(paths.certificate)}&sslkey=${place(paths.key)}`,
+        url: libpqUrl(open.cluster, 'direct', account, { ...files, certificate }),
       };
       await terminal.result(value, () =>
         [

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { exitCodes } from '../../errors.js';
 import { parseTenantName } from '../../inventory/names.js';
-import { ensurePrivateDirectory, writeFileAtomically } from '../../operator-files.js';
+import { writeFileAtomically } from '../../operator-files.js';
 import { withCluster, type OpenCluster } from '../../reconcile/cluster.js';
 import { databaseOf, rolePassword, rotateRolePassword, type RotatedPassword } from '../../reconcile/role-login.js';
 import type { Session } from '../../reconcile/session.js';
 import { libpqUrl, passwordFile } from '../../topology/urls.js';
-import { writeClientFiles } from '../cluster/client-files.js';
+import { clientDirectory, writeClientFiles } from '../cluster/client-files.js';
 import { confirmByTyping, withHosts } from '../context.js';
 import { reportSteps } from '../plan-text.js';
 
@@ -59,9 +59,7 @@ async function describe(
   const { password: text } = rolePassword(open, role);
   const account = { user: role, database: databaseOf(open, role) };
   const { caPath } = await writeClientFiles(session, open);
-  const directory = join(session.inventory.stateDir, 'tenants', cluster.tenant);
-  await ensurePrivateDirectory(directory);
-  const passwordPath = join(directory, `${role}.pgpass`);
+  const passwordPath = join(await clientDirectory(session, cluster.tenant), `${role}.pgpass`);
   await writeFileAtomically(passwordPath, passwordFile(cluster, account, text.reveal()), 0o600);
   return {
     tenant: cluster.tenant,

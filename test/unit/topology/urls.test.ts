@@ -18,6 +18,13 @@ test('a string can stand between single quotes in a shell', () => {
   expect(libpqUrl(clusterOf(), 'primary', account, odd)).toContain('/it%27s/ca.crt');
 });
 
+test('who logs in by a certificate is told where it is, in last place', () => {
+  const certificate = { certPath: "/fleet/it's/shop.crt", keyPath: '/fleet/my keys/shop.key' };
+  const of = (service: 'direct' | 'primary') => libpqUrl(clusterOf(), service, account, { ...files, certificate });
+  for (const url of [of('direct'), of('primary')])
+    expect(url).toMatch(/&sslcert=\/fleet\/it%27s\/shop\.crt&sslkey=\/fleet\/my%20keys\/shop\.key$/);
+});
+
 test('only direct services say which kind of server they want', () => {
   const attributes = (['primary', 'replica', 'direct', 'direct-ro'] as const).map(
     (service) => /target_session_attrs=([a-z-]+)/.exec(libpqUrl(clusterOf(), service, account, files))?.[1] ?? null,
