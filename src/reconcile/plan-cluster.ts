@@ -23,7 +23,7 @@ import type { Settings } from '../topology/settings.js';
 import type { InForce } from '../topology/in-force.js';
 import type { Job, LeftObjects, TenantPhase } from '../topology/tenant.js';
 import { expectedReplicas, memberSteps, restartInTurn } from './plan-members.js';
-import { limitChecks, limitFiles } from './plan-limits.js';
+import { limitChecks, limitSteps } from './plan-limits.js';
 import { stopSteps, stoppedProof } from './plan-stop.js';
 import { describeMoves, leavingSteps, newLoginSteps } from './plan-leaving.js';
 import { jobDoneSteps, leftOfJob, reinitSteps } from './plan-job.js';
@@ -106,7 +106,7 @@ export function planCluster(input: PlanInput): Plan {
   const before = [...access, ...longer, ...members];
   const anew = reinitSteps(input, idsOf(before));
   const bootstrap = bootstrapSteps(input, idsOf([...before, ...anew]));
-  const { early } = limitFiles(input, []);
+  const early = limitSteps(input, 'early', []);
   const needed = idsOf([...before, ...bootstrap, ...early]);
   const restarts = restartSteps(input, changedParameters(input), units, needed);
   const afterwards = late.map((step) => ({ ...step, needs: [...step.needs, ...idsOf(restarts)] }));
@@ -117,7 +117,7 @@ export function planCluster(input: PlanInput): Plan {
   const logins = newLoginSteps(input, idsOf([...members, ...restarts]));
   const leaving = leavingSteps(input, idsOf([...bootstrap, ...routing, ...logins]));
   const unpooled = cluster.spec.pool === 'off' ? unpoolSteps(input, idsOf([...members, ...routing])) : [];
-  const { late: limits } = limitFiles(input, idsOf([...members, ...restarts]));
+  const limits = limitSteps(input, 'late', idsOf([...members, ...restarts]));
   const checks = limitChecks(input, idsOf([...members, ...early, ...restarts, ...limits]));
   const begun = [
     ...access,

@@ -9,29 +9,20 @@ import type { PlanInput } from './plan-cluster.js';
 import { serves } from './plan-members.js';
 import { blankStep, type Step } from './step.js';
 
-export interface LimitFiles {
-  /** Before PostgreSQL restarts: it may take more from now on. */
-  early: Step[];
-  /** After it has restarted: less memory than it has taken would have it killed. */
-  late: Step[];
-}
-
-/** @param beforeLess ids of steps that must be done before memory is limited to less */
-export function limitFiles(input: PlanInput, beforeLess: string[]): LimitFiles {
+/**
+ * The drop-in on each member's host. `early`: before PostgreSQL restarts, since it may take more from now on; `late`: after it has restarted,
+ * since less memory than it has taken would have it killed.
+ */
+export function limitSteps(input: PlanInput, when: 'early' | 'late', needs: string[]): Step[] {
   const { cluster, facts } = input;
-  const files: LimitFiles = { early: [], late: [] };
-  for (const member of cluster.members) {
+  const resources = desiredLimits(cluster.spec);
+  const subject = `${cluster.tenant}-limits`;
+  return cluster.members.flatMap((member) => {
     const host = member.host.name;
     const found = facts.hosts[host];
-    if (!found?.reachable) continue;
-    const when = lowersMemory(input, member) ? 'late' : 'early';
-    const resources = desiredLimits(cluster.spec);
-    const subject = `${cluster.tenant}-limits`;
-    files[when].push(
-      ...planResources({ host, subject, resources, facts: found, needs: when === 'late' ? beforeLess : [] }),
-    );
-  }
-  return files;
+    if (!found?.reachable || lowersMemory(input, member) !== (when === 'late')) return [];
+    return planResources({ host, subject, resources, facts: found, needs });
+  });
 }
 
 /** Less than the drop-in that is there allows; what does not serve takes nothing yet. */
