@@ -5,6 +5,7 @@ import type { FileResource, Resource } from '../src/host/resource.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
 import type { Host } from '../src/inventory/inventory.js';
 import type { Issued } from '../src/pki/authority.js';
+import { rememberedFor } from '../src/remembered.js';
 import { sqlTrust } from '../src/secrets/rotation.js';
 import { Secret } from '../src/secrets/secret.js';
 import type { TenantSecrets } from '../src/secrets/tenant-secrets.js';
@@ -45,7 +46,7 @@ export interface DoorCertificates {
 }
 
 /** By the certificate that is shown to nobody's clients, then by what differs between hosts. */
-const doors = new WeakMap<Issued, Map<string, Resource[]>>();
+const doorsOf = rememberedFor<Issued, Map<string, Resource[]>>(() => new Map());
 
 /** What all tenants of the host share, made once. */
 export function desiredDoor(
@@ -53,8 +54,7 @@ export function desiredDoor(
   { address }: Host,
   { nobody }: DoorCertificates,
 ): Resource[] {
-  const known = doors.get(nobody) ?? new Map<string, Resource[]>();
-  doors.set(nobody, known);
+  const known = doorsOf(nobody);
   const key = `${domain} ${port} ${address}`;
   const made = known.get(key) ?? doorOn(domain, port, address, nobody);
   known.set(key, made);

@@ -3,6 +3,7 @@
 import type { Resource } from '../src/host/resource.js';
 import type { Host } from '../src/inventory/inventory.js';
 import { readTemplate, renderTemplate } from '../src/host/template.js';
+import { rememberedFor } from '../src/remembered.js';
 import { restTrust } from '../src/secrets/rotation.js';
 import { Secret } from '../src/secrets/secret.js';
 import { asksInOneDatabase } from '../src/topology/accounts.js';
@@ -25,16 +26,8 @@ export const poolersOf = { primary: 'poolers', replica: 'replica-poolers' } as c
 /** A replica further behind than this gets no reads from `replica` and `direct-ro`, bytes. */
 export const readLagBytesMax = 16 * 1024 * 1024;
 
-const haproxyOf = new WeakMap<Host, Resource[]>();
-
 /** The HAProxy of an entry host itself, without any tenant: the same for each of its tenants, and made once. */
-export function desiredHaproxy(host: Host): Resource[] {
-  const known = haproxyOf.get(host);
-  if (known) return known;
-  const made = haproxyOn(host);
-  haproxyOf.set(host, made);
-  return made;
-}
+export const desiredHaproxy = rememberedFor(haproxyOn);
 
 function haproxyOn({ address }: Host): Resource[] {
   return [

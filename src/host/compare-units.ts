@@ -1,6 +1,7 @@
 // What has to be done to a unit so that it runs, with the content that is wanted, or does not run. Pure.
 
 import type { Condition } from '../reconcile/step.js';
+import { rememberedFor } from '../remembered.js';
 import { known } from './compare-resources.js';
 import type { ReachableHost, UnitFact } from './facts.js';
 import type { AbsentResource, FileResource, Resource, UnitResource } from './resource.js';
@@ -74,18 +75,12 @@ interface UnitPaths {
 }
 
 /** Of a unit that is wanted on many hosts they are made once. */
-const pathsByUnit = new WeakMap<UnitResource, UnitPaths>();
-
-function pathsOf(unit: UnitResource): UnitPaths {
-  const known = pathsByUnit.get(unit);
-  if (known) return known;
+const pathsOf = rememberedFor((unit: UnitResource): UnitPaths => {
   const named = new Set(unit.loads);
   const folders = unit.loads.map((load) => `${load}/`);
   const within = (path: string) => named.has(path) || folders.some((folder) => path.startsWith(folder));
-  const made = { within, isOwn: fileOfUnit(unit.name) };
-  pathsByUnit.set(unit, made);
-  return made;
-}
+  return { within, isOwn: fileOfUnit(unit.name) };
+});
 
 /**
  * Hash per path that the running process should have loaded; `''` for one that it should not have loaded any more. A path

@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { PgsError } from '../errors.js';
+import { rememberedFor } from '../remembered.js';
 import { reveal, type Secret } from '../secrets/secret.js';
 import type { FileResource, Resource } from './resource.js';
 
@@ -28,17 +29,10 @@ export function contentHash(content: string | Secret): string {
 }
 
 // A resource is data that nobody changes: what all tenants of a host share, or all hosts of a tenant, is hashed and checked once.
-const hashes = new WeakMap<FileResource, string>();
 const checked = new WeakSet<Resource>();
 
 /** `contentHash` of a file. */
-export function fileHash(file: FileResource): string {
-  const known = hashes.get(file);
-  if (known !== undefined) return known;
-  const hash = contentHash(file.content);
-  hashes.set(file, hash);
-  return hash;
-}
+export const fileHash = rememberedFor((file: FileResource) => contentHash(file.content));
 
 /** @throws PgsError `bug` if a name, path or mode is not one that the host scripts take */
 export function checkResources(resources: Resource[]): void {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { stringify } from 'yaml';
 import type { Resource } from '../host/resource.js';
 import { renderTemplate } from '../host/template.js';
+import { rememberedFor } from '../remembered.js';
 import { loginsOf, poolerNames, restTrust, sqlTrust } from '../secrets/rotation.js';
 import { Secret } from '../secrets/secret.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
@@ -209,15 +210,7 @@ function yaml(value: object): string {
 }
 
 /** The largest part, which is the same for all members of a cluster. */
-const bootstraps = new WeakMap<Cluster, string>();
-
-function renderBootstrap(cluster: Cluster): string {
-  const known = bootstraps.get(cluster);
-  if (known !== undefined) return known;
-  const made = yaml({ bootstrap: bootstrapOf(cluster) });
-  bootstraps.set(cluster, made);
-  return made;
-}
+const renderBootstrap = rememberedFor((cluster: Cluster) => yaml({ bootstrap: bootstrapOf(cluster) }));
 
 function bootstrapOf(cluster: Cluster): object {
   return {
