@@ -60,9 +60,13 @@ export function droppedRoles(wanted: DesiredObjects, found: ObjectFacts): Object
   });
 }
 
-/** What stays though a file does not want it any more, or wants it gone and has not said so twice. */
-export function keptObjects(wanted: DesiredObjects, left: LeftObjects, found: ObjectFacts): string[] {
-  const { spec, dropData } = wanted;
+/** What of a tenant's stays though its file does not want it any more, or wants it gone and has not said so twice. */
+export function keptObjects(
+  tenant: string,
+  { spec, dropData }: DesiredObjects,
+  left: LeftObjects,
+  found: ObjectFacts,
+): string[] {
   const named = (kind: string, names: string[], there: (name: string) => boolean) =>
     names
       .filter(there)
@@ -76,7 +80,7 @@ export function keptObjects(wanted: DesiredObjects, left: LeftObjects, found: Ob
     .filter(([name, database]) => !isPresent(database) && found.databases[name] && !dropData.includes(name))
     .map(
       ([name]) =>
-        `database ${name} is to be absent and stays with its data until \`--drop-data\` names it, as in --drop-data TENANT/${name}`,
+        `database ${name} is to be absent and stays with its data until \`--drop-data\` names it, as in --drop-data ${tenant}/${name}`,
     );
   const full = databases.flatMap(([name, database]) => [
     ...schemasOf(database)
@@ -89,7 +93,7 @@ export function keptObjects(wanted: DesiredObjects, left: LeftObjects, found: Ob
       )
       .map(
         (e) =>
-          `extension ${e.name} of ${name} is to be absent and stays: it has tables; --drop-data TENANT/${name}/${e.name} drops it`,
+          `extension ${e.name} of ${name} is to be absent and stays: it has tables; --drop-data ${tenant}/${name}/${e.name} drops it`,
       ),
   ]);
   return [

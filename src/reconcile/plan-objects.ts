@@ -66,11 +66,8 @@ export function objectSteps(input: PlanInput, needs: string[]): Step[] {
 /** What stays though no file wants it. */
 export function objectNotes(input: PlanInput): string[] {
   const found = foundObjects(input);
-  const { tenant } = input.cluster;
   if (!found) return [];
-  return keptObjects(wantedObjects(input), input.left ?? nothingLeft, found).map((note) =>
-    note.replaceAll('TENANT/', `${tenant}/`),
-  );
+  return keptObjects(input.cluster.tenant, wantedObjects(input), input.left ?? nothingLeft, found);
 }
 
 /** Rules that could do what they say when they were applied, and cannot any more. */

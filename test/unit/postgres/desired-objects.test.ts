@@ -211,11 +211,13 @@ describe('what holds data goes by two words only', () => {
   test('and is kept with a word about it', () => {
     expect(statements(spec, found)).toEqual([]);
     const none = { roles: [], databases: [], schemas: [], extensions: [] };
-    expect(keptObjects(wanted(spec), none, found)).toEqual([
-      expect.stringMatching(/^database shop is to be absent and stays with its data until .*--drop-data TENANT\/shop/),
-      expect.stringMatching(/^extension cron of app is to be absent and stays: it has tables/),
+    expect(keptObjects('acme', wanted(spec), none, found)).toEqual([
+      expect.stringMatching(/^database shop is to be absent and stays with its data until .*--drop-data acme\/shop/),
+      expect.stringMatching(
+        /^extension cron of app is to be absent and stays: it has tables; --drop-data acme\/app\/cron drops it$/,
+      ),
     ]);
-    expect(keptObjects(wanted({}), { ...none, databases: ['shop', 'never-there'] }, found)).toEqual([
+    expect(keptObjects('acme', wanted({}), { ...none, databases: ['shop', 'never-there'] }, found)).toEqual([
       'database shop is not in the file any more and stays: `state: absent` there drops it',
     ]);
   });
