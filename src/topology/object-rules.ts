@@ -17,7 +17,7 @@ import {
   type HbaRule,
   type RoleSpec,
 } from './objects.js';
-import { changesAtStart, misfitOf } from './parameters.js';
+import { changesAtStart, holdsControls, isParameterName, misfitOf } from './parameters.js';
 import { maxConnectionsOf, poolersShare } from './settings.js';
 import { sqlNameFault, type SqlNoun } from './sql-names.js';
 import type { TenantSpec } from './tenant.js';
@@ -136,9 +136,8 @@ function settingFaults({ settings = {} }: RoleSpec, path: string[]): Fault[] {
 
 /** What a role may have of its own is judged as what all have; at RPO 0, since who is asynchronous by a role would be so unseen. */
 function settingFault(name: string, value: string | number | boolean): string | null {
-  if (!/^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/.test(name)) return 'is not the name of a PostgreSQL parameter';
-  // eslint-disable-next-line no-control-regex
-  if (/[\u0000-\u001f]/.test(String(value))) return 'holds a control character';
+  if (!isParameterName(name)) return 'is not the name of a PostgreSQL parameter';
+  if (holdsControls(value)) return 'holds a control character';
   if (changesAtStart(name) === true) return 'is of the whole server, and changes at its start only';
   const misfit = misfitOf(name, value);
   if (misfit !== null) return misfit;

@@ -36,6 +36,17 @@ function parameters(): Map<string, Parameter> {
   return known;
 }
 
+/** Whether a parameter could be called that; those of extensions have two parts. */
+export function isParameterName(name: string): boolean {
+  return /^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/.test(name);
+}
+
+/** Whether a value would break the line of a file that it stands in. */
+export function holdsControls(value: string | number | boolean): boolean {
+  // eslint-disable-next-line no-control-regex
+  return /[\u0000-\u001f]/.test(String(value));
+}
+
 /** Why the value cannot be one of the parameter, to follow its name; null when it can or when the parameter is not known. */
 export function misfitOf(name: string, given: string | number | boolean): string | null {
   const parameter = parameters().get(name.toLowerCase());

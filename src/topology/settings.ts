@@ -3,7 +3,7 @@
 import { PgsError } from '../errors.js';
 import { lintOverrides } from './lint.js';
 import { memoryLimitMiB } from './limits.js';
-import { misfitOf, numberOf } from './parameters.js';
+import { holdsControls, isParameterName, misfitOf, numberOf } from './parameters.js';
 import { presets, type RtoPreset } from './presets.js';
 import type { Allocation, TenantSpec } from './tenant.js';
 
@@ -132,8 +132,6 @@ const refused: Record<string, string> = {
   full_page_writes: 'switching it off loses acknowledged transactions',
 };
 
-const parameterName = /^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/;
-
 /** What is wrong with a parameter that was set. */
 export interface SettingFault {
   name: string;
@@ -151,10 +149,9 @@ export function settingFaults(spec: TenantSpec): SettingFault[] {
 }
 
 function settingFault(name: string, value: string | number | boolean): string | null {
-  if (!parameterName.test(name)) return `${JSON.stringify(name)} is not the name of a PostgreSQL parameter`;
+  if (!isParameterName(name)) return `${JSON.stringify(name)} is not the name of a PostgreSQL parameter`;
   if (name in refused) return `${name} cannot be set: ${refused[name]}`;
-  // eslint-disable-next-line no-control-regex
-  if (/[\u0000-\u001f]/.test(String(value))) return `the value of ${name} holds a control character`;
+  if (holdsControls(value)) return `the value of ${name} holds a control character`;
   const misfit = misfitOf(name, value);
   return misfit ? `${name} ${misfit}` : null;
 }
