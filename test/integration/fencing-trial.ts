@@ -48,13 +48,13 @@ export async function fireUnderLoad(tenant: string, member: string): Promise<Tri
   }
 }
 
-/** Keeps a trial, dated, for the record. */
+/** Keeps a trial, dated, for the record, in a file of that name. */
 export function recordTrial(name: string, trial: unknown): void {
   const directory = `${root}test/results/`;
   mkdirSync(directory, { recursive: true });
   const at = new Date().toISOString();
   const text = JSON.stringify({ name, at, ...(trial as object) }, null, 2);
-  writeFileSync(`${directory}fencing-${name}-${at.slice(0, 16).replace(/:/g, '')}.json`, `${text}\n`);
+  writeFileSync(`${directory}${name}-${at.slice(0, 16).replace(/:/g, '')}.json`, `${text}\n`);
 }
 
 /** The member on a host leads; it is made to. */

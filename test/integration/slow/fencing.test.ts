@@ -66,7 +66,7 @@ test('a Patroni that hangs is killed with its tenant alone, and its neighbour le
   await untilHealthy(neighbour);
   const before = await postmaster(host, neighbour);
   const trial = await fireUnderLoad(tenant, (await leaderHost()).member);
-  recordTrial('container-pipe', trial);
+  recordTrial('fencing-container-pipe', trial);
   expect(trial.result).toMatchObject({ passed: true, machineReset: false });
   expect(trial.result.neighbours).toEqual([{ tenant: neighbour, undisturbed: true }]);
   expect(trial.overlapMs).toBe(0);
@@ -238,7 +238,7 @@ test('without a watchdog the same hang has two members that take writes', async 
     await until('the leader takes writes', () => Promise.resolve(probe.writers().length === 1));
     await onOk(host, `${patroni} STOP`);
     await until('two members take writes', () => Promise.resolve(overlapMs(probe.writers()) > 1000));
-    recordTrial('counter-proof', { writers: probe.writers(), overlapMs: overlapMs(probe.writers()) });
+    recordTrial('fencing-counter-proof', { writers: probe.writers(), overlapMs: overlapMs(probe.writers()) });
     expect((await statusOf('open')).fencing.verdict).toBe('not fenced');
   } finally {
     await onOk(host, `${patroni} CONT`);

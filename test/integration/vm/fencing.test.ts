@@ -42,7 +42,7 @@ test('a leader whose Patroni hangs is dead before its key can expire, and no two
   await untilHealthy(tenant);
   expect(await watchdogOn(vm)).toMatchObject({ verdict: 'fenced', armed: true });
   const trial = await fireUnderLoad(tenant, member);
-  recordTrial('vm-pipe', trial);
+  recordTrial('fencing-vm-pipe', trial);
   expect(trial.result).toMatchObject({ passed: true, machineReset: false, mechanism: 'pipe' });
   expect(trial.result.marginS).toBeGreaterThan(0);
   expect(trial.result.keepaliveToKillS).toBeGreaterThanOrEqual(trial.result.timeoutS);

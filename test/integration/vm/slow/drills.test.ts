@@ -29,7 +29,7 @@ test.each([
     await untilHealthy(tenant);
     const ran = await pgs(['chaos', 'run', name, tenant, '-o', 'json']);
     const { checks, ...verdict } = JSON.parse(ran.stdout) as Verdict;
-    recordTrial(`vm-${name}`, verdict);
+    recordTrial(`drill-${name}`, verdict);
     expect(checks.filter((c) => c.result !== 'pass')).toEqual([]);
     expect(verdict).toMatchObject({ verdict: 'pass', ackedLost: 0, dualWritableMs: 0 });
   },

@@ -72,7 +72,7 @@ describe('the kernel', () => {
     await on(vm, `setsid nohup python3 -c '${attach}' >/dev/null 2>&1 &`);
     const startedMs = performance.now();
     await untilRebooted(before);
-    recordTrial('vm-systemd-hangs', { untilBootedAgainS: Math.round((performance.now() - startedMs) / 1000) });
+    recordTrial('fencing-vm-systemd-hangs', { untilBootedAgainS: Math.round((performance.now() - startedMs) / 1000) });
     await untilFenced(bootLimitMs);
     await untilHealthy(tenant);
   }, 700_000);
@@ -147,7 +147,7 @@ describe('a host with one tenant gives the device to its Patroni', () => {
     await untilHealthy(tenant);
     await until('it is armed', async () => (await fencing()).armed);
     const trial = await fireUnderLoad(tenant, member);
-    recordTrial('vm-device', trial);
+    recordTrial('fencing-vm-device', trial);
     expect(trial.result).toMatchObject({ passed: true, machineReset: true, mechanism: 'device' });
     expect(trial.result.marginS).toBeGreaterThan(0);
     expect(trial.overlapMs).toBe(0);

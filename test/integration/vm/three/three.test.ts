@@ -35,7 +35,7 @@ test('every member is fenced, and status says so by its exit code', async () => 
 test('a leader whose Patroni hangs is dead before its key can expire, and no two members take writes', async () => {
   const { leader } = await untilHealthy(tenant);
   const trial = await fireUnderLoad(tenant, leader!);
-  recordTrial('three-vms', trial);
+  recordTrial('fencing-three-vms', trial);
   expect(trial.result).toMatchObject({ passed: true, machineReset: false, mechanism: 'pipe' });
   expect(trial.result.marginS).toBeGreaterThan(0);
   expect(trial.overlapMs).toBe(0);
