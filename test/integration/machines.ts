@@ -139,11 +139,16 @@ function serviceConfig(tenant: string, port: number): pg.ClientConfig {
 }
 
 /** Looks again until it holds; the deadline is for a broken run, not a promise. */
-export async function until(what: string, holds: () => Promise<boolean>, limitMs = 90_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => Promise<boolean>,
+  limitMs = 90_000,
+  pauseMs = 200,
+): Promise<void> {
   const deadlineMs = performance.now() + limitMs;
   while (!(await holds())) {
     if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${limitMs / 1000} s`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
@@ -177,9 +182,11 @@ export async function statusOf(tenant: string): Promise<Status> {
   }
 }
 
-export async function untilHealthy(tenant: string): Promise<Status> {
-  await until(`${tenant} is healthy`, async () => (await statusOf(tenant)).healthy);
-  return statusOf(tenant);
+export async function untilHealthy(tenant: string, limitMs?: number, pauseMs?: number): Promise<Status> {
+  let status: Status;
+  const isHealthy = async () => (status = await statusOf(tenant)).healthy;
+  await until(`${tenant} is healthy`, isHealthy, limitMs, pauseMs);
+  return status!;
 }
 
 /** The addresses of the machines by name. */

@@ -13,27 +13,36 @@ interface WatchdogStatus {
   members: { host: string; verdict: string; armed: boolean; kind: string | null }[];
 }
 
+/** Each look is work for the three machines that it looks at, which have to get some rest to be healthy. */
+const untilRested = () => untilHealthy(tenant, 400_000, 20_000);
+
 const watchdogs = () => pgsJson<WatchdogStatus>(['watchdog', 'status', tenant]);
 
 beforeAll(async () => {
-  await pgsOk(['cluster', 'create', tenant, '--rto', 'wide', '--watchdog', 'required', '--hosts', hosts.join(',')]);
+  // Three emulated machines that start everything at once are slower than the limits of some steps: the same command goes on, as it says.
+  const create = ['cluster', 'create', tenant, '--rto', 'wide', '--watchdog', 'required', '--hosts', hosts.join(',')];
+  const first = await pgs(create);
+  if (first.code !== 0) {
+    expect(first.stderr).toMatch(/then run the same command again/);
+    await pgsOk(create);
+  }
   await pgsOk(['cluster', 'url', tenant]);
 });
 
 afterAll(() => destroyQuietly(tenant));
 
 test('every member is fenced, and status says so by its exit code', async () => {
-  await untilHealthy(tenant);
+  await untilRested();
   const { fenced, members } = await watchdogs();
   expect(fenced).toBe(true);
   expect(members.map(({ host, verdict, kind }) => [host, verdict, kind])).toEqual(
     hosts.map((host) => [host, 'fenced', 'softdog']),
   );
   expect((await pgs(['watchdog', 'status', tenant])).code).toBe(0);
-}, 400_000);
+}, 500_000);
 
 test('a leader whose Patroni hangs is dead before its key can expire, and no two members take writes', async () => {
-  const { leader } = await untilHealthy(tenant);
+  const { leader } = await untilRested();
   const trial = await fireUnderLoad(tenant, leader!);
   recordTrial('fencing-three-vms', trial);
   expect(trial.result).toMatchObject({ passed: true, machineReset: false, mechanism: 'pipe' });
@@ -41,6 +50,6 @@ test('a leader whose Patroni hangs is dead before its key can expire, and no two
   expect(trial.overlapMs).toBe(0);
   expect(trial.ledger).toMatchObject({ lost: [], risen: [], duplicated: [] });
   expect(trial.result.back).toMatchObject({ role: 'replica', fencing: 'fenced' });
-  await untilHealthy(tenant);
+  await untilRested();
   expect((await watchdogs()).fenced).toBe(true);
-}, 900_000);
+}, 1_500_000);
