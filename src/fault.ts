@@ -1,4 +1,6 @@
-/** What is wrong in what somebody wrote, at the place that has to change; whoever has the text knows the line. */
+// What is wrong in what somebody wrote.
+
+/** At the place that has to change; whoever has the text knows the line. */
 export interface Fault {
   path: PropertyKey[];
   message: string;

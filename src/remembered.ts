@@ -1,3 +1,5 @@
+// What is made once for a value and asked for often, such as what many hosts share.
+
 /**
  * `make`, called once for each value that is asked about; what it gave is kept as long as the value is. For values that nobody changes: they
  * are told apart by identity.
