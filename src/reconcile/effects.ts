@@ -200,9 +200,14 @@ async function check(session: Session, open: OpenCluster, host: string | null, c
     case 'unit':
       return checkUnit(session, host!, condition);
     case 'leader': {
-      const facts = await open.patroni.gather(1500);
+      const [facts, keys] = await Promise.all([
+        open.patroni.gather(1500),
+        session.dcs().then((dcs) => readTenantKeys(dcs, condition.tenant)),
+      ]);
       const name = findLeader(facts)?.name;
-      return { done: name !== undefined && name !== condition.otherThan, seen: describeMembers(facts.members) };
+      // A first member that is still being made says that it is the primary, and may fail and be made anew: who leads has the key.
+      const leads = name !== undefined && name === keys.leader && name !== condition.otherThan;
+      return { done: leads, seen: `${describeMembers(facts.members)}; ${keys.leader ?? 'nobody'} has the leader key` };
     }
     case 'streaming': {
       const facts = await open.patroni.gather(1500);
