@@ -11,7 +11,7 @@ export interface Terminal {
   /** A warning; standard error always. */
   warn(line: string): void;
   /** The result: `value` for scripts, `text()` for people. */
-  result(value: unknown, text: () => string): Promise<void>;
+  result(value: unknown, text: () => string | Promise<string>): Promise<void>;
   color: typeof pc;
 }
 
@@ -31,7 +31,7 @@ export function createTerminal(format: OutputFormat): Terminal {
       else if (format === 'yaml') {
         const { stringify } = await import('yaml');
         process.stdout.write(stringify(value, { lineWidth: 0 }));
-      } else process.stdout.write(`${text().trimEnd()}\n`);
+      } else process.stdout.write(`${(await text()).trimEnd()}\n`);
     },
   };
 }

@@ -11,7 +11,8 @@ import {
   readDaemonKey,
   storeDaemonKey,
 } from '../drills/daemon-secrets.js';
-import { drillKeys, DrillStore } from '../drills/store.js';
+import { drillKeys } from '../drills/keys.js';
+import { DrillStore } from '../drills/store.js';
 import { daemonLogin, ensureDaemonLogin, removeDaemonLogin } from '../etcd/daemon-login.js';
 import { applyResources } from '../host/apply-resources.js';
 import { runChecked } from '../host/command.js';

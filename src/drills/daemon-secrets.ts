@@ -9,7 +9,7 @@ import { seal, unseal } from '../secrets/seal.js';
 import { Secret } from '../secrets/secret.js';
 import { sealTenantSecrets, unsealTenantSecrets, type TenantSecrets } from '../secrets/tenant-secrets.js';
 import { StateStore } from '../state/store.js';
-import { drillKeys } from './store.js';
+import { drillKeys } from './keys.js';
 
 /** Stands where a secret is not given. */
 const withheld = new Secret('withheld from the daemon');

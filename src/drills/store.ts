@@ -4,25 +4,10 @@ import { PgsError } from '../errors.js';
 import type { Comparison, Dcs, KeyValue, Write } from '../etcd/client.js';
 import { acquireLock, type Lock, type Lockable, type LockPurpose } from '../state/lock.js';
 import { lockLost, type Fence } from '../state/store.js';
+import { drillKeys } from './keys.js';
 import { parseStored, runSchema, scheduleSchema } from './records.js';
 import { needsAttention, type DrillRun } from './run.js';
 import type { Schedule } from './schedule.js';
-
-const root = '/pgs/state/drills/';
-export const drillKeys = {
-  schedules: `${root}schedules/`,
-  schedule: (tenant: string, name: string) => `${root}schedules/${tenant}/${name}`,
-  runs: (tenant: string) => `${root}runs/${tenant}/`,
-  run: (tenant: string, id: string) => `${root}runs/${tenant}/${id}`,
-  allRuns: `${root}runs/`,
-  incident: `${root}incident`,
-  /** The daemon's own key, sealed with the fleet key. */
-  daemonKey: `${root}daemon-key`,
-  /** What the daemon may know of a tenant's secrets, sealed with its own key. */
-  allSecrets: `${root}secrets/`,
-  secrets: (tenant: string) => `${root}secrets/${tenant}`,
-  everything: root,
-};
 
 /**
  * Longer than any fault lasts (90 s), so that a drill that takes etcd away does not cost whoever runs it the lease; and who does lose
@@ -31,9 +16,9 @@ export const drillKeys = {
 const leaseTiming = { ttlS: 120, marginMs: 20_000 };
 
 /** Held by the one daemon that is active. */
-export const daemonLockable: Lockable = { key: `${root}daemon`, what: 'the daemon of the fleet', ...leaseTiming };
+export const daemonLockable: Lockable = { key: drillKeys.daemon, what: 'the daemon of the fleet', ...leaseTiming };
 /** Held by whoever runs a drill, by hand too: never two in a fleet. */
-export const drillLockable: Lockable = { key: `${root}drill`, what: 'the drills of the fleet', ...leaseTiming };
+export const drillLockable: Lockable = { key: drillKeys.drill, what: 'the drills of the fleet', ...leaseTiming };
 
 export function acquireDrillLock(dcs: Dcs, purpose: LockPurpose): Promise<Lock> {
   return acquireLock(dcs, drillLockable, purpose);

@@ -123,7 +123,7 @@ export class EtcdConnection {
 
   /** Status of every member, asked side by side; takes at most a second. */
   statuses(): Promise<MemberStatus[]> {
-    return Promise.all(this.#members.map((member) => this.#statusOf(member, statusTimeoutMs)));
+    return Promise.all(this.#members.map((member) => this.#statusOf(member, statusTimeoutMs, 'measured')));
   }
 
   close(): void {
@@ -143,9 +143,9 @@ export class EtcdConnection {
     });
   }
 
-  #statusOf(member: EtcdMember, timeoutMs: number): Promise<MemberStatus> {
+  #statusOf(member: EtcdMember, timeoutMs: number, latency: 'measured' | 'any'): Promise<MemberStatus> {
     const login = () => this.#login.options(member, Date.now() + timeoutMs);
-    return member.status(timeoutMs, this.#identity === 'login' ? login : null);
+    return member.status(timeoutMs, this.#identity === 'login' ? login : null, latency);
   }
 
   /**
@@ -156,7 +156,7 @@ export class EtcdConnection {
     let search: 'on' | 'over' = 'on';
     const seen = this.#members.map(async (member): Promise<{ member: EtcdMember; status: MemberStatus }> => {
       for (;;) {
-        const status = await this.#statusOf(member, Math.max(0, deadline - Date.now()));
+        const status = await this.#statusOf(member, Math.max(0, deadline - Date.now()), 'any');
         const ended = search === 'over' || this.#closed || Date.now() + lookPauseMs >= deadline;
         if (followsLeader(status) || ended) return { member, status };
         await sleep(lookPauseMs);

@@ -9,7 +9,7 @@ import {
   GRPCInternalError,
   GRPCUnavailableError,
   GRPCUnknownError,
-} from 'etcd3';
+} from './library.js';
 
 /**
  * `answer`: etcd decided (no such user, permission denied, no space). `login-*`: about who asks. `not-sent`: no member was

@@ -7,7 +7,7 @@ import {
   EtcdRoleNotGrantedError,
   EtcdUserExistsError,
   EtcdUserNotFoundError,
-} from 'etcd3';
+} from './library.js';
 import type { Secret } from '../secrets/secret.js';
 import { answeredWith, type Call, type EtcdConnection } from './connection.js';
 

@@ -1,11 +1,11 @@
 // One member of etcd: its client, and what it says of itself.
 
 import { performance } from 'node:perf_hooks';
-import { noop } from 'cockatiel';
-import { Etcd3, type IOptions } from 'etcd3';
+import type { Etcd3 as Client, IOptions } from 'etcd3';
 import type { DcsAccess, DcsEndpoint } from './access.js';
 import { classifyFailure, DeadlineError, messageOf, withoutPrefix } from './failures.js';
 import { parseMemberStatus, type MemberStatus } from './facts.js';
+import { Etcd3, noop } from './library.js';
 import type { CallOptions } from './login.js';
 
 /** A replaced client is closed after this, when every call on it has met its deadline. */
@@ -14,8 +14,8 @@ const retiredAfterMs = 6000;
 export class EtcdMember {
   readonly endpoint: DcsEndpoint;
   readonly #access: DcsAccess;
-  #client: Etcd3 | null = null;
-  readonly #retired = new Set<Etcd3>();
+  #client: Client | null = null;
+  readonly #retired = new Set<Client>();
   #closed = false;
 
   constructor(endpoint: DcsEndpoint, access: DcsAccess) {
@@ -23,7 +23,7 @@ export class EtcdMember {
     this.#access = access;
   }
 
-  client(): Etcd3 {
+  client(): Client {
     if (this.#closed) throw new Error('the connection to etcd is closed');
     return (this.#client ??= new Etcd3(clientOptions(this.endpoint, this.#access)));
   }
@@ -53,8 +53,13 @@ export class EtcdMember {
   /**
    * Asked without a login, which needs a quorum; newer versions of etcd want one for it, and then get it.
    * @param login null: there is no authentication yet
+   * @param latency `measured`: asked twice where the connection is new, since the first answer's time is mostly that of making it
    */
-  async status(timeoutMs: number, login: (() => Promise<CallOptions>) | null): Promise<MemberStatus> {
+  async status(
+    timeoutMs: number,
+    login: (() => Promise<CallOptions>) | null,
+    latency: 'measured' | 'any',
+  ): Promise<MemberStatus> {
     const deadline = Date.now() + timeoutMs;
     const connected = this.#client !== null;
     let startedMs = performance.now();
@@ -67,8 +72,7 @@ export class EtcdMember {
         if (!login || !['answer', 'login-stale'].includes(classifyFailure(thrown).kind)) throw thrown;
         return ask({ ...(await within(deadline, login)), deadline });
       });
-      // The first answer's time is mostly that of making the connection.
-      if (!connected) status = await ask({ deadline }).catch(() => status);
+      if (!connected && latency === 'measured') status = await ask({ deadline }).catch(() => status);
       return parseMemberStatus(this.endpoint, status, Math.round((performance.now() - startedMs) * 10) / 10);
     } catch (thrown) {
       if (!this.#closed) this.reset();

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { sqlTrust } from '../secrets/rotation.js';
 import type { TenantSecrets } from '../secrets/tenant-secrets.js';
 import { servicePort, type Cluster } from '../topology/cluster.js';
@@ -39,7 +39,7 @@ export function startWriteProbe(cluster: Cluster, secrets: TenantSecrets): Write
 
   const session = async () => {
     if (client) return client;
-    const next = newClient(cluster, secrets, attempt++);
+    const next = await newClient(cluster, secrets, attempt++);
     await next.connect();
     return (client = next);
   };
@@ -87,9 +87,10 @@ export function startWriteProbe(cluster: Cluster, secrets: TenantSecrets): Write
   };
 }
 
-function newClient(cluster: Cluster, secrets: TenantSecrets, attempt: number): pg.Client {
+async function newClient(cluster: Cluster, secrets: TenantSecrets, attempt: number): Promise<pg.Client> {
+  const { Client } = await import('pg');
   const { user, password } = secrets.passwords.probe;
-  const client = new pg.Client({
+  const client = new Client({
     host: cluster.entries[attempt % cluster.entries.length]!.address,
     port: servicePort(cluster.ports, 'primary'),
     user,

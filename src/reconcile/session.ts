@@ -8,10 +8,10 @@ import { connectDcs, type Dcs } from '../etcd/client.js';
 import { openHosts, type HostPool } from '../host/ssh-host.js';
 import { connectPatroni } from '../patroni/client.js';
 import { shownCertificate } from '../pki/handshake.js';
-import { proveServices } from '../postgres/proof.js';
-import { tryServiceLogin } from '../postgres/try-login.js';
+import type { proveServices } from '../postgres/proof.js';
+import type { tryServiceLogin } from '../postgres/try-login.js';
 import { startWriteProbe } from '../postgres/write-probe.js';
-import { drillKeys } from '../drills/store.js';
+import { drillKeys } from '../drills/keys.js';
 import { noteChanges } from '../state/changes.js';
 import { stateKeys, StateStore } from '../state/store.js';
 
@@ -68,10 +68,10 @@ function sessionWith(fleet: OpenFleet, hosts: HostPool, state: { changed: boolea
     ...fleet,
     hosts,
     patroni: connectPatroni,
-    prove: proveServices,
+    prove: async (...args) => (await import('../postgres/proof.js')).proveServices(...args),
     probe: startWriteProbe,
     shown: shownCertificate,
-    tryService: tryServiceLogin,
+    tryService: async (...args) => (await import('../postgres/try-login.js')).tryServiceLogin(...args),
     reopen: (fleetSecrets) => {
       state.changed ||= fleetSecrets !== fleet.fleetSecrets;
       return sessionWith({ ...fleet, fleetSecrets }, hosts, state);

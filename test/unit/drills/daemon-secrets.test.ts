@@ -9,7 +9,8 @@ import {
   storeDaemonKey,
   tenantSecretsForDaemon,
 } from '../../../src/drills/daemon-secrets.js';
-import { drillKeys, DrillStore } from '../../../src/drills/store.js';
+import { drillKeys } from '../../../src/drills/keys.js';
+import { DrillStore } from '../../../src/drills/store.js';
 import { Secret } from '../../../src/secrets/secret.js';
 import { allSecretTexts } from '../../../src/secrets/shape.js';
 import { sealTenantSecrets, unsealTenantSecrets } from '../../../src/secrets/tenant-secrets.js';

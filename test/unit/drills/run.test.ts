@@ -10,7 +10,8 @@ import {
   type DrillRun,
   type ScenarioResult,
 } from '../../../src/drills/run.js';
-import { drillKeys, DrillStore, runsKept } from '../../../src/drills/store.js';
+import { drillKeys } from '../../../src/drills/keys.js';
+import { DrillStore, runsKept } from '../../../src/drills/store.js';
 import { MemoryDcs } from '../../fixtures/memory-dcs.js';
 
 function result(change: Partial<ScenarioResult> = {}): ScenarioResult {
