@@ -2,7 +2,8 @@
 
 import { PgsError } from '../errors.js';
 import type { Diff } from '../reconcile/step.js';
-import { Secret } from '../secrets/secret.js';
+import { rememberedFor } from '../remembered.js';
+import { reveal, Secret } from '../secrets/secret.js';
 import type { PathFact, ReachableHost } from './facts.js';
 import type {
   AbsentResource,
@@ -26,6 +27,7 @@ export function differences(resource: Resource, host: string, facts: ReachableHo
   switch (resource.kind) {
     case 'user': {
       const found = known(facts.users[resource.name], `user ${resource.name}`, host);
+      if (found.present && found.home === resource.home) return none;
       const before = found.present ? `home ${found.home}` : 'absent';
       return differ(`user ${resource.name}`, before, `home ${resource.home}`);
     }
@@ -52,18 +54,31 @@ export function known<T>(fact: T | undefined, what: string, host: string): T {
   });
 }
 
+/** Of a fleet that is as it should be, hundreds of thousands of resources say this: so it costs nothing, and no words are made before it. */
+const none: Diff[] = [];
+
 function differ(what: string, before: string, after: string): Diff[] {
-  return before === after ? [] : [{ what, before, after }];
+  return before === after ? none : [{ what, before, after }];
 }
 
-function access(of: { owner: string; group: string; mode: string }): string {
+interface Access {
+  owner: string;
+  group: string;
+  mode: string;
+}
+
+function access(of: Access): string {
   return `${of.owner}:${of.group} ${of.mode}`;
+}
+
+function hasAccess(found: Access, wanted: Access): boolean {
+  return found.owner === wanted.owner && found.group === wanted.group && found.mode === wanted.mode;
 }
 
 function compareDirectory(wanted: DirectoryResource, host: string, found: PathFact): Diff[] {
   if (found.kind === 'absent') return differ(wanted.path, 'absent', `directory ${access(wanted)}`);
   if (found.kind !== 'directory') throw inTheWay(wanted.path, host, 'directory');
-  return differ(wanted.path, access(found), access(wanted));
+  return hasAccess(found, wanted) ? none : differ(wanted.path, access(found), access(wanted));
 }
 
 function compareDevice(wanted: DeviceResource, host: string, found: PathFact): Diff[] {
@@ -75,11 +90,12 @@ function compareDevice(wanted: DeviceResource, host: string, found: PathFact): D
 function compareFile(wanted: FileResource, host: string, found: PathFact): Diff[] {
   const secret = wanted.content instanceof Secret;
   if (found.kind === 'absent') {
-    const size = secret ? 'secret' : `${lineCount(wanted.content as string)} lines`;
+    const size = secret ? 'secret' : `${lineCount(wanted)} lines`;
     return differ(wanted.path, 'absent', `file ${access(wanted)}, ${size}`);
   }
   if (found.kind !== 'file') throw inTheWay(wanted.path, host, 'file');
   const changed = found.sha256 !== fileHash(wanted);
+  if (!changed && hasAccess(found, wanted)) return none;
   return [
     ...differ(`${wanted.path} (owner and mode)`, access(found), access(wanted)),
     ...(changed ? [contentDiff(wanted, found.content)] : []),
@@ -109,13 +125,14 @@ function changedLines(before: string[], after: string[]): { before: string; afte
   return { before: shown(before), after: shown(after) };
 }
 
-/** As many as `linesOf` gives, without making them: of new files nothing else is wanted. */
-function lineCount(text: string): number {
+/** As many as `linesOf` gives, without making them: of new files nothing else is wanted. Many hosts may get the same one. */
+const lineCount = rememberedFor((file: FileResource): number => {
+  const text = reveal(file.content);
   let count = 1;
   const end = text.endsWith('\n') ? text.length - 1 : text.length;
   for (let at = text.indexOf('\n'); at !== -1 && at < end; at = text.indexOf('\n', at + 1)) count++;
   return count;
-}
+});
 
 function linesOf(text: string): string[] {
   return text.replace(/\n$/, '').split('\n');

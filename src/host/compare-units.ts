@@ -88,15 +88,19 @@ const pathsOf = rememberedFor((unit: UnitResource): UnitPaths => {
  */
 function wantedLoads(unit: UnitResource, resources: Resource[], facts: ReachableHost): Record<string, string> {
   const { within, isOwn } = pathsOf(unit);
-  const described = filesOf(resources).filter(({ path }) => within(path) && !isOwn(path));
-  const wanted = Object.fromEntries(described.map((file) => [file.path, fileHash(file)]));
+  const wanted: Record<string, string> = {};
+  for (const r of resources) {
+    if (r.kind === 'file' && within(r.path) && !isOwn(r.path)) wanted[r.path] = fileHash(r);
+  }
   const gone = resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === 'path');
   const isGone = (path: string) => gone.some((r) => path === r.name || path.startsWith(`${r.name}/`));
   for (const load of unit.loads) {
+    if (wanted[load] !== undefined) continue;
     const onDisk = facts.paths[load];
-    if (wanted[load] === undefined && onDisk?.kind === 'file' && !isGone(load)) wanted[load] = onDisk.sha256;
+    if (onDisk?.kind === 'file' && !isGone(load)) wanted[load] = onDisk.sha256;
   }
-  for (const path of Object.keys(facts.units[unit.name]?.loaded ?? {})) {
+  const loaded = gone.length > 0 ? Object.keys(facts.units[unit.name]?.loaded ?? {}) : [];
+  for (const path of loaded) {
     if (isGone(path) && within(path)) wanted[path] = '';
   }
   return wanted;

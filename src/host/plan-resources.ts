@@ -1,11 +1,11 @@
 // From what is wanted of a host and what was found there to the steps between. Pure: equal facts give an empty plan.
 
 import { PgsError } from '../errors.js';
-import type { Step } from '../reconcile/step.js';
+import type { Diff, Step } from '../reconcile/step.js';
 import { compareUnit, isUp, unitCondition, type UnitChange } from './compare-units.js';
 import { differences } from './compare-resources.js';
 import type { HostFacts, ReachableHost } from './facts.js';
-import type { AbsentResource, Resource, UnitResource } from './resource.js';
+import type { AbsentResource, DirectoryResource, Resource, UnitResource } from './resource.js';
 import { checkResources } from './resource-rules.js';
 
 export interface ResourcesInput {
@@ -84,10 +84,12 @@ function planFiles(
   facts: ReachableHost,
   needs: string[],
 ): Step | null {
-  const stopping = (r: Resource) => isRunningAbsentUnit(r, facts);
-  const found = inOrder(resources).map((resource) => ({ resource, diff: differences(resource, host, facts) }));
-  // A unit that is still running leaves a stamp or a failure behind only once it is stopped: it is cleared up in any case.
-  const changed = found.filter(({ resource, diff }) => diff.length > 0 || stopping(resource));
+  const changed: { resource: Resource; diff: Diff[] }[] = [];
+  for (const resource of inOrder(resources)) {
+    const diff = differences(resource, host, facts);
+    // A unit that is still running leaves a stamp or a failure behind only once it is stopped: it is cleared up in any case.
+    if (diff.length > 0 || isRunningAbsentUnit(resource, facts)) changed.push({ resource, diff });
+  }
   if (changed.length === 0) return null;
   const removed = changed.filter(({ resource }) => resource.kind === 'absent');
   return {
@@ -120,19 +122,29 @@ function reasonOf(written: number, removed: number): string {
  * deepest path first and users last, then unit settings (systemd must find the files).
  */
 export function inOrder(resources: Resource[]): Resource[] {
-  const depth = (path: string) => path.split('/').length;
-  const gone = (what: AbsentResource['what']) =>
-    resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === what);
-  const directories = resources.filter((r) => r.kind === 'directory');
-  return [
-    ...gone('unit'),
-    ...resources.filter((r) => r.kind === 'user'),
-    ...directories.sort((a, b) => depth(a.path) - depth(b.path)),
-    ...resources.filter((r) => r.kind === 'file' || r.kind === 'device'),
-    ...gone('path').sort((a, b) => depth(b.name) - depth(a.name)),
-    ...gone('user'),
-    ...resources.filter((r) => r.kind === 'unit'),
+  const gone: Record<AbsentResource['what'], AbsentResource[]> = { unit: [], path: [], user: [] };
+  const [users, directories, files, units]: [Resource[], DirectoryResource[], Resource[], Resource[]] = [
+    [],
+    [],
+    [],
+    [],
   ];
+  for (const resource of resources) {
+    if (resource.kind === 'absent') gone[resource.what].push(resource);
+    else if (resource.kind === 'user') users.push(resource);
+    else if (resource.kind === 'directory') directories.push(resource);
+    else if (resource.kind === 'unit') units.push(resource);
+    else files.push(resource);
+  }
+  directories.sort((a, b) => depth(a.path) - depth(b.path));
+  gone.path.sort((a, b) => depth(b.name) - depth(a.name));
+  return [...gone.unit, ...users, ...directories, ...files, ...gone.path, ...gone.user, ...units];
+}
+
+function depth(path: string): number {
+  let count = 0;
+  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) count++;
+  return count;
 }
 
 function unknownStep(host: string, subject: string, resources: Resource[], why: string, needs: string[]): Step {

@@ -12,7 +12,8 @@ export function unitFilePaths(unit: string): string[] {
 export function fileOfUnit(unit: string): (path: string) => boolean {
   const files = unitFilePaths(unit);
   const dropIns = files.map((file) => `${file}.d/`);
-  return (path) => files.includes(path) || dropIns.some((folder) => path.startsWith(folder));
+  // Asked of every file that a unit could load, and most are elsewhere.
+  return (path) => isUnitFile(path) && (files.includes(path) || dropIns.some((folder) => path.startsWith(folder)));
 }
 
 export function isUnitFile(path: string): boolean {

@@ -146,71 +146,95 @@ export function renderPatroniConfig(
     password: account.password.reveal(),
   });
   const overTls = { sslmode: 'verify-full', sslrootcert: tls('sql-ca.crt') };
-  const before = {
-    scope: tenant,
-    namespace: dcsNamespace,
-    name: member.name,
-    log: { level: 'INFO' },
-    etcd3: {
-      hosts: dcs.hosts,
-      protocol: 'https',
-      cacert: tls('etcd-ca.crt'),
-      ...(dcs.clientCertificate ? { cert: tls('etcd.crt'), key: tls('etcd.key') } : {}),
-      ...login(passwords.etcd),
-    },
-    restapi: {
-      listen: `${address}:${ports.rest}`,
-      connect_address: `${address}:${ports.rest}`,
-      certfile: tls('rest.crt'),
-      keyfile: tls('rest.key'),
-      keyfile_password: restGeneration(member, secrets),
-      cafile: tls('rest-ca.crt'),
-      verify_client: 'required',
-      authentication: login(passwords.rest),
-    },
-    ctl: { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') },
+  const etcd3 = {
+    hosts: dcs.hosts,
+    protocol: 'https',
+    cacert: tls('etcd-ca.crt'),
+    ...(dcs.clientCertificate ? { cert: tls('etcd.crt'), key: tls('etcd.key') } : {}),
+    ...login(passwords.etcd),
   };
-  const after = {
-    postgresql: {
-      listen: `${address}:${ports.postgres}`,
-      connect_address: `${address}:${ports.postgres}`,
-      use_unix_socket: true,
-      use_unix_socket_repl: true,
-      data_dir: paths.data,
-      bin_dir: binDir(spec.postgres),
-      pgpass: `${paths.run}/pgpass`,
-      authentication: {
-        superuser: { username: 'postgres' },
-        replication: { ...login(passwords.replication), ...overTls },
-        rewind: { ...login(passwords.rewind), ...overTls },
-      },
-      parameters: {
-        unix_socket_directories: paths.run,
-        unix_socket_permissions: '0700',
-        ssl: 'on',
-        ssl_cert_file: tls('sql.crt'),
-        ssl_key_file: tls('sql.key'),
-        ssl_ca_file: tls('sql-ca.crt'),
-        ssl_min_protocol_version: 'TLSv1.2',
-      },
-      pg_hba: accessRules(cluster, secrets),
-      pg_ident: [`pgs ${cluster.osUser} postgres`, ...poolerMap(secrets)],
-      create_replica_methods: ['basebackup'],
-      basebackup: [{ checkpoint: 'fast' }],
-      remove_data_directory_on_rewind_failure: true,
-    },
-    watchdog: watchdog.config,
-    tags: {},
+  const restapi = {
+    listen: `${address}:${ports.rest}`,
+    connect_address: `${address}:${ports.rest}`,
+    certfile: tls('rest.crt'),
+    keyfile: tls('rest.key'),
+    keyfile_password: restGeneration(member, secrets),
+    cafile: tls('rest-ca.crt'),
+    verify_client: 'required',
+    authentication: login(passwords.rest),
   };
-  return [yaml(before), renderBootstrap(cluster), yaml(after)].join('');
+  const ctl = { certfile: tls('rest.crt'), keyfile: tls('rest.key'), cacert: tls('rest-ca.crt') };
+  const reached = { listen: `${address}:${ports.postgres}`, connect_address: `${address}:${ports.postgres}` };
+  const ofAllMembers = {
+    use_unix_socket: true,
+    use_unix_socket_repl: true,
+    data_dir: paths.data,
+    bin_dir: binDir(spec.postgres),
+    pgpass: `${paths.run}/pgpass`,
+    authentication: {
+      superuser: { username: 'postgres' },
+      replication: { ...login(passwords.replication), ...overTls },
+      rewind: { ...login(passwords.rewind), ...overTls },
+    },
+    parameters: {
+      unix_socket_directories: paths.run,
+      unix_socket_permissions: '0700',
+      ssl: 'on',
+      ssl_cert_file: tls('sql.crt'),
+      ssl_key_file: tls('sql.key'),
+      ssl_ca_file: tls('sql-ca.crt'),
+      ssl_min_protocol_version: 'TLSv1.2',
+    },
+    pg_hba: accessRules(cluster, secrets),
+    pg_ident: [`pgs ${cluster.osUser} postgres`, ...poolerMap(secrets)],
+    create_replica_methods: ['basebackup'],
+    basebackup: [{ checkpoint: 'fast' }],
+    remove_data_directory_on_rewind_failure: true,
+  };
+  // By far the slowest part of a plan, so what all members have in common is rendered once.
+  const once = onceIn(textsOf(secrets));
+  return [
+    yaml({ scope: tenant, namespace: dcsNamespace, name: member.name, log: { level: 'INFO' } }),
+    once({ etcd3 }),
+    yaml({ restapi }),
+    once({ ctl }),
+    renderBootstrap(cluster),
+    yaml({ postgresql: reached }),
+    indented(once(ofAllMembers)),
+    yaml({ watchdog: watchdog.config, tags: {} }),
+  ].join('');
 }
 
 function yaml(value: object): string {
   return stringify(value, { lineWidth: 0, compat: 'yaml-1.1' });
 }
 
-/** The largest part, which is the same for all members of a cluster. */
-const renderBootstrap = rememberedFor((cluster: Cluster) => yaml({ bootstrap: bootstrapOf(cluster) }));
+/** What was rendered with secrets goes with them. */
+const textsOf = rememberedFor((_: TenantSecrets) => new Map<string, string>());
+
+/** `yaml`, once for values that are equal. */
+function onceIn(texts: Map<string, string>): (value: object) => string {
+  return (value) => {
+    const key = JSON.stringify(value);
+    const text = texts.get(key) ?? yaml(value);
+    texts.set(key, text);
+    return text;
+  };
+}
+
+/** A block as the value of a key. */
+function indented(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
+}
+
+/** The largest part, the same for all clusters of one kind. Nothing in it is secret. */
+const bootstraps = new Map<string, string>();
+const bootstrapsMax = 100;
+
+function renderBootstrap(cluster: Cluster): string {
+  if (bootstraps.size >= bootstrapsMax) bootstraps.clear();
+  return onceIn(bootstraps)({ bootstrap: bootstrapOf(cluster) });
+}
 
 function bootstrapOf(cluster: Cluster): object {
   return {
