@@ -210,7 +210,7 @@ function yaml(value: object): string {
 }
 
 /** What was rendered with secrets goes with them. */
-const textsOf = rememberedFor((_: TenantSecrets) => new Map<string, string>());
+const textsOf = rememberedFor<TenantSecrets, Map<string, string>>(() => new Map());
 
 /** `yaml`, once for values that are equal. */
 function onceIn(texts: Map<string, string>): (value: object) => string {

@@ -19,6 +19,7 @@ import {
   root,
   until,
 } from '../machines.js';
+import { balance, type Balance } from '../balance.js';
 
 const count = Number(process.env.PGS_MANY_TENANTS ?? 20);
 const tenants = Array.from({ length: count }, (_, i) => `many-${i + 1}`);
@@ -49,18 +50,6 @@ interface Summary {
 async function applied(names: string[]): Promise<{ code: number | null; summary: Summary }> {
   const ran = await pgs(['apply', '-f', fileOf(names), '-o', 'json']);
   return { code: ran.code, summary: JSON.parse(ran.stdout) as Summary };
-}
-
-interface Balance {
-  hosts: { host: string; leaders: number; leadersAfter: number; members: number }[];
-  moves: { tenant: string }[];
-  skipped: { tenant: string; why: string }[];
-  isEven: boolean;
-  done: { tenant: string; tookMs: number; writeGapMs: number | null }[];
-}
-
-async function balance(): Promise<Balance> {
-  return JSON.parse((await pgs(['fleet', 'rebalance', '--dry-run', '-o', 'json'])).stdout) as Balance;
 }
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
