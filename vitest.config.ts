@@ -55,6 +55,16 @@ export default defineConfig({
         test: {
           name: 'slow',
           include: ['test/integration/slow/**/*.test.ts'],
+          exclude: ['test/integration/slow/forty.test.ts'],
+          globalSetup: ['test/integration/sandbox.setup.ts'],
+          ...oneAfterTheOther,
+        },
+      },
+      // How many tenants a box bears is a question to that box: by hand, not by bin/test.
+      {
+        test: {
+          name: 'many',
+          include: ['test/integration/slow/forty.test.ts'],
           globalSetup: ['test/integration/sandbox.setup.ts'],
           ...oneAfterTheOther,
         },
