@@ -86,8 +86,8 @@ async function refuseUnlessSafe(
   if (cluster.spec.watchdog === 'off') {
     throw new PgsError('usage', { doing, found: 'the spec says watchdog: off, so there is nothing to fire' });
   }
-  const [patroni, facts, keys] = await Promise.all([
-    open.patroni.gather(),
+  const patroni = await lookUntilSafe(open, name);
+  const [facts, keys] = await Promise.all([
     gatherFencing(session, open),
     readTenantKeys(await session.dcs(), cluster.tenant),
   ]);
@@ -103,6 +103,18 @@ async function refuseUnlessSafe(
   });
 }
 
+/** A member that is busy may miss a look; what all looks say is believed. */
+async function lookUntilSafe({ cluster, patroni }: OpenCluster, name: string): Promise<PatroniFacts> {
+  for (let looks = 1; ; looks++) {
+    const facts = await patroni.gather();
+    if (looks === looksMax || unsafe(cluster, facts, name) === null) return facts;
+    await sleep(lookPauseMs);
+  }
+}
+
+const looksMax = 5;
+const lookPauseMs = 2000;
+
 function unsafe(cluster: Cluster, patroni: PatroniFacts, name: string): { found: string; hint: string } | null {
   const leader = findLeader(patroni);
   const { tenant, spec } = cluster;
@@ -111,8 +123,11 @@ function unsafe(cluster: Cluster, patroni: PatroniFacts, name: string): { found:
     return { found, hint: `Let it lead first: \`pgs switchover ${tenant} --to ${name}\`.` };
   }
   if (leader.fact.paused) return { found: 'Patroni is paused, which releases the watchdog', hint: 'Resume it first.' };
-  if (streamingReplicas(patroni).length < cluster.members.length - 1) {
-    return { found: 'not every replica streams', hint: `Mend it first: \`pgs apply ${tenant}\`.` };
+  const streaming = streamingReplicas(patroni);
+  const others = cluster.members.map((m) => m.name).filter((other) => other !== name && !streaming.includes(other));
+  if (others.length > 0) {
+    const found = `${others.join(' and ')} ${others.length === 1 ? 'does' : 'do'} not stream, or not answer`;
+    return { found, hint: `Mend it first: \`pgs apply ${tenant}\`.` };
   }
   if (judgeRpo(patroni, spec.rpoBytes, spec.durability) !== 'holds') {
     return {
