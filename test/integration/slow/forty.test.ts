@@ -278,7 +278,9 @@ function failedOver(): string[] {
 /** What clients were told that was no acknowledgement. */
 function failures(): string[] {
   return [...clients].flatMap(([tenant, { writer }]) =>
-    writer.entries.flatMap(({ outcome, error }) => (outcome === 'acknowledged' ? [] : [`${tenant}: ${error ?? outcome}`])),
+    writer.entries.flatMap(({ outcome, error }) =>
+      outcome === 'acknowledged' ? [] : [`${tenant}: ${error ?? outcome}`],
+    ),
   );
 }
 
