@@ -8,7 +8,7 @@ import { parseBackupTime } from '../../../src/daemon/live-world.js';
 import { hostsHere, refuseOwnHost } from '../../../src/daemon/own-host.js';
 import { judgeCluster, type ClusterStatus } from '../../../src/reconcile/status.js';
 import { clusterOf, inventory, recordOf } from '../../fixtures/fleet.js';
-import { leader, replica } from '../reconcile/cluster-facts.js';
+import { leader, replica } from '../../fixtures/cluster-facts.js';
 import { scenarioOf } from '../chaos/history-builder.js';
 
 const well = judgeCluster({

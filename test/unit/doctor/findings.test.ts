@@ -12,7 +12,7 @@ import type { HostLook, MemberLook, MemberSql } from '../../../src/doctor/host-f
 import { describeReport, exitCodeOf, reportOf } from '../../../src/doctor/report.js';
 import { blankStep } from '../../../src/reconcile/step.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { leader, replica } from '../reconcile/cluster-facts.js';
+import { leader, replica } from '../../fixtures/cluster-facts.js';
 import { healthyFleet, healthyMember, runningUnit, tenantWith } from './healthy.js';
 
 type Plant = (facts: DoctorFacts) => void;

@@ -9,7 +9,7 @@ import { planCluster } from '../../../src/reconcile/plan-cluster.js';
 import { judgeCluster } from '../../../src/reconcile/status.js';
 import type { Cluster } from '../../../src/topology/cluster.js';
 import { clusterOf, inventory } from '../../fixtures/fleet.js';
-import { wantedInput } from '../reconcile/cluster-facts.js';
+import { wantedInput } from '../../fixtures/cluster-facts.js';
 
 export const systemId = '7443000000000000001';
 const now = new Date('2026-11-21T12:00:00Z');

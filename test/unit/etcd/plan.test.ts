@@ -2,12 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { desiredEtcd } from '../../../src/etcd/desired.js';
 import type { MemberStatus } from '../../../src/etcd/facts.js';
 import { planDcs, type DcsFacts } from '../../../src/etcd/plan.js';
-import type { HostFacts, PathFact, ReachableHost, UnitFact } from '../../../src/host/facts.js';
-import { wantedFor } from '../../../src/host/gather.js';
-import { contentHash } from '../../../src/host/resource-rules.js';
+import type { HostFacts, ReachableHost } from '../../../src/host/facts.js';
 import type { Step } from '../../../src/reconcile/step.js';
 import { externalEtcd, fakeFleetSecrets } from '../../fixtures/fleet-secrets.js';
 import { inventory } from '../../fixtures/fleet.js';
+import { hostWith, hostWithout } from '../../fixtures/hosts.js';
 import { answering } from '../../fixtures/memory-dcs.js';
 
 const secrets = fakeFleetSecrets();
@@ -20,57 +19,8 @@ const up = (n: number, leader = 1): MemberStatus => ({
 });
 const down = (n: number): MemberStatus => ({ answers: false, name: `h${n}`, endpoint: 'x', why: 'refused' });
 
-function bare(): ReachableHost {
-  const wanted = wantedFor(desiredEtcd(inventory, secrets, host('h1')));
-  const unit: UnitFact = {
-    load: 'not-found',
-    active: 'inactive',
-    enabled: false,
-    needsDaemonReload: false,
-    startedAtS: 0,
-    loaded: {},
-  };
-  return {
-    reachable: true,
-    users: Object.fromEntries(wanted.users.map((u) => [u, { present: false }])),
-    paths: Object.fromEntries(wanted.paths.map(({ path }) => [path, { kind: 'absent' }])),
-    units: Object.fromEntries(wanted.units.map((u) => [u, unit])),
-    listening: [],
-    memoryMiB: 2048,
-    cores: 2,
-  };
-}
-
-/** A host on which everything is as wanted. */
-function made(name: string): ReachableHost {
-  const resources = desiredEtcd(inventory, secrets, host(name));
-  const paths: Record<string, PathFact> = {};
-  const units: Record<string, UnitFact> = {};
-  const hashes: Record<string, string> = {};
-  for (const r of resources) {
-    if (r.kind === 'absent') paths[r.name] = { kind: 'absent' };
-    if (r.kind === 'directory')
-      paths[r.path] = { kind: 'directory', owner: r.owner, group: r.group, mode: r.mode, empty: false };
-    if (r.kind === 'file') {
-      hashes[r.path] = contentHash(r.content);
-      paths[r.path] = { kind: 'file', owner: r.owner, group: r.group, mode: r.mode, sha256: hashes[r.path]! };
-    }
-  }
-  for (const r of resources) {
-    if (r.kind !== 'unit') continue;
-    const loaded = r.name === 'pgs-etcd.service' ? { ...hashes } : {};
-    units[r.name] = {
-      load: 'loaded',
-      active: 'active',
-      enabled: true,
-      needsDaemonReload: false,
-      startedAtS: 1,
-      loaded,
-    };
-  }
-  const users = { 'pgs-etcd': { present: true as const, home: '/var/lib/pgs-etcd' } };
-  return { reachable: true, users, paths, units, listening: [], memoryMiB: 2048, cores: 2 };
-}
+const bare = () => hostWithout(desiredEtcd(inventory, secrets, host('h1')));
+const made = (name: string) => hostWith(desiredEtcd(inventory, secrets, host(name)));
 
 const facts = (hosts: HostFacts[], change: Partial<DcsFacts> = {}): DcsFacts => ({
   hosts: Object.fromEntries(names.map((name, i) => [name, hosts[i]!])),

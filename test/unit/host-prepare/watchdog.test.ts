@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { WatchdogFact } from '../../../src/host/check-facts.js';
 import { chooseWatchdog, desiredWatchdog, watchdogUnit } from '../../../src/host/desired-watchdog.js';
 import { planPrepare } from '../../../src/host/plan-prepare.js';
-import { contentHash } from '../../../src/host/resource-rules.js';
 import type { Inventory } from '../../../src/inventory/inventory.js';
+import { hostWith, hostWithout } from '../../fixtures/hosts.js';
 import { fitFacts, hostFacts, inventory } from './host-cases.js';
 
 const required: Inventory = { ...inventory, defaults: { ...inventory.defaults, watchdog: 'required' } };
@@ -24,31 +24,8 @@ const soft = (holders?: WatchdogFact['holders']) => [
 
 /** A prepared host on which the files of this watchdog are in place and its unit runs, or are not there. */
 function facts(set: 'set up' | 'bare') {
-  const host = hostFacts('prepared');
-  for (const r of desiredWatchdog({ node: '/dev/watchdog0', softdog: true }, 'shared')) {
-    if (r.kind === 'directory') host.paths[r.path] = { ...r, kind: 'directory', empty: false };
-    if (r.kind === 'file') {
-      const { owner, group, mode, content } = r;
-      const there = { kind: 'file', owner, group, mode, sha256: contentHash(content) } as const;
-      host.paths[r.path] = set === 'bare' ? { kind: 'absent' } : there;
-    }
-    if (r.kind === 'unit') {
-      const paths = [`/etc/systemd/system/${r.name}`, ...r.loads];
-      const loaded = Object.fromEntries(paths.map((path) => [path, (host.paths[path] as { sha256: string }).sha256]));
-      host.units[r.name] =
-        set === 'bare'
-          ? {
-              load: 'not-found',
-              active: 'inactive',
-              enabled: false,
-              needsDaemonReload: false,
-              startedAtS: 0,
-              loaded: {},
-            }
-          : { load: 'loaded', active: 'active', enabled: true, needsDaemonReload: false, startedAtS: 1, loaded };
-    }
-  }
-  return host;
+  const resources = desiredWatchdog({ node: '/dev/watchdog0', softdog: true }, 'shared');
+  return (set === 'bare' ? hostWithout : hostWith)(resources, hostFacts('prepared'));
 }
 
 function plan(change: Parameters<typeof fitFacts>[0], of = required, set: 'set up' | 'bare' = 'bare') {

@@ -3,7 +3,7 @@ import type { MemberFact } from '../../../src/patroni/facts.js';
 import { chooseReinit, judgeReinitAnswer } from '../../../src/patroni/reinit.js';
 import { judgeRestartAnswer } from '../../../src/patroni/restart.js';
 import { clusterOf } from '../../fixtures/fleet.js';
-import { leader, replica } from '../reconcile/cluster-facts.js';
+import { leader, replica } from '../../fixtures/cluster-facts.js';
 
 const cluster = clusterOf();
 const member = cluster.members[1]!;

@@ -4,7 +4,7 @@ import { contentHash } from '../../../src/host/resource-rules.js';
 import { createAuthority, issueCertificate, type Authority } from '../../../src/pki/authority.js';
 import { judgePlaced, tenantCertificates, type PlacedCertificate } from '../../../src/reconcile/certificate-list.js';
 import { clusterOf, fakeSecrets } from '../../fixtures/fleet.js';
-import { emptyHost } from './cluster-facts.js';
+import { emptyHost } from '../../fixtures/hosts.js';
 
 const now = new Date('2026-11-21T12:00:00Z');
 const inDays = (days: number) => new Date(now.getTime() + days * 86_400_000);

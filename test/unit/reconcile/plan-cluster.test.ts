@@ -4,7 +4,8 @@ import { planDestroy } from '../../../src/reconcile/plan-destroy.js';
 import type { Plan } from '../../../src/reconcile/step.js';
 import { allSecretTexts } from '../../../src/secrets/shape.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { emptyHost, leader, replica, wantedInput } from './cluster-facts.js';
+import { leader, replica, wantedInput } from '../../fixtures/cluster-facts.js';
+import { emptyHost } from '../../fixtures/hosts.js';
 
 const unit = 'pgs-patroni@acme.service';
 const unitFile = `/etc/systemd/system/${unit}`;

@@ -7,7 +7,7 @@ import { chooseLeaving, decideReplace, decideScale } from '../../../src/reconcil
 import { withJoining, withLeaving, withLogin } from '../../../src/topology/membership.js';
 import type { Allocation, TenantRecord } from '../../../src/topology/tenant.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { leader, replica, wantedInput } from './cluster-facts.js';
+import { leader, replica, wantedInput } from '../../fixtures/cluster-facts.js';
 
 const record = recordOf();
 const withAllocation = (allocation: Allocation): TenantRecord => ({ ...record, allocation });

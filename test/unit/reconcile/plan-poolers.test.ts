@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { planCluster } from '../../../src/reconcile/plan-cluster.js';
 import type { Step } from '../../../src/reconcile/step.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { wantedInput } from './cluster-facts.js';
+import { wantedInput } from '../../fixtures/cluster-facts.js';
 
 const unit = 'pgs-pgbouncer@acme.service';
 const pooled = () => wantedInput(clusterOf(recordOf('acme', { pool: 'transaction' })));

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { planCluster, type PlanInput } from '../../../src/reconcile/plan-cluster.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { leader, replica, wantedInput } from './cluster-facts.js';
+import { leader, replica, wantedInput } from '../../fixtures/cluster-facts.js';
 
 /** The members run with what they had before the spec changed. */
 function withSettings(settings: Record<string, string | number>, change: (input: PlanInput) => void = () => undefined) {

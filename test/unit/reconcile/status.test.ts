@@ -5,7 +5,7 @@ import { judgeCluster, type StatusInput } from '../../../src/reconcile/status.js
 import { describeBytes, describeStatus } from '../../../src/reconcile/status-text.js';
 import { blankStep } from '../../../src/reconcile/step.js';
 import { clusterOf, recordOf } from '../../fixtures/fleet.js';
-import { leader, replica } from './cluster-facts.js';
+import { leader, replica } from '../../fixtures/cluster-facts.js';
 
 const everyPooler = ['acme-1', 'acme-2', 'acme-3'];
 const routes = {
