@@ -51,6 +51,8 @@ export const checkpointLimitMs = 60_000;
 /** From asking Patroni: its stop of the old leader is bounded by primary_stop_timeout, at most ttl (120 s in preset wide). */
 export const leaderLimitMs = 150_000;
 const lookIntervalMs = 40;
+/** Between looks at all members, which say whether somebody else leads. */
+const allEveryMs = 1000;
 /** From the leader's stop; a candidate on a machine that is not busy leads after 0.3-0.6 s. */
 const nameAfterMs = 1000;
 /** For the candidate's word on what it has: one that is slow to answer is the one that the old leader may overtake. */
@@ -266,12 +268,15 @@ async function waitForLeader(
     (a) => (answer = a),
     () => (answer = 'refused'),
   );
-  for (let look = 0; performance.now() < deadlineMs; look++) {
-    const fact = await patroni.member(candidate, 1000);
+  let allAtMs = performance.now() + allEveryMs;
+  while (performance.now() < deadlineMs) {
+    // A slow machine that is asked anew before it has answered has one more handshake to do.
+    const fact = await patroni.member(candidate, candidateAnswersMs);
     if (fact.reachable && fact.role === 'leader') return { leader: to, timeline: fact.timeline };
     // Throws Patroni's refusal.
     if (answer === 'refused') await requested;
-    if (look % 20 === 19) {
+    if (performance.now() > allAtMs) {
+      allAtMs = performance.now() + allEveryMs;
       const leader = findLeader(await patroni.gather(1000));
       // The old leader leads until it steps down; only after Patroni gave up does that mean anything.
       const settled = leader && (leader.name !== from || gaveUp(answer));
