@@ -5,7 +5,7 @@ import type { Diff, Step } from '../reconcile/step.js';
 import { compareUnit, isUp, unitCondition, type UnitChange } from './compare-units.js';
 import { differences } from './compare-resources.js';
 import type { HostFacts, ReachableHost } from './facts.js';
-import type { AbsentResource, DirectoryResource, Resource, UnitResource } from './resource.js';
+import type { AbsentResource, Resource, UnitResource } from './resource.js';
 import { checkResources } from './resource-rules.js';
 
 export interface ResourcesInput {
@@ -122,29 +122,19 @@ function reasonOf(written: number, removed: number): string {
  * deepest path first and users last, then unit settings (systemd must find the files).
  */
 export function inOrder(resources: Resource[]): Resource[] {
-  const gone: Record<AbsentResource['what'], AbsentResource[]> = { unit: [], path: [], user: [] };
-  const [users, directories, files, units]: [Resource[], DirectoryResource[], Resource[], Resource[]] = [
-    [],
-    [],
-    [],
-    [],
+  const depth = (path: string) => path.split('/').length;
+  const gone = (what: AbsentResource['what']) =>
+    resources.filter((r): r is AbsentResource => r.kind === 'absent' && r.what === what);
+  const directories = resources.filter((r) => r.kind === 'directory');
+  return [
+    ...gone('unit'),
+    ...resources.filter((r) => r.kind === 'user'),
+    ...directories.sort((a, b) => depth(a.path) - depth(b.path)),
+    ...resources.filter((r) => r.kind === 'file' || r.kind === 'device'),
+    ...gone('path').sort((a, b) => depth(b.name) - depth(a.name)),
+    ...gone('user'),
+    ...resources.filter((r) => r.kind === 'unit'),
   ];
-  for (const resource of resources) {
-    if (resource.kind === 'absent') gone[resource.what].push(resource);
-    else if (resource.kind === 'user') users.push(resource);
-    else if (resource.kind === 'directory') directories.push(resource);
-    else if (resource.kind === 'unit') units.push(resource);
-    else files.push(resource);
-  }
-  directories.sort((a, b) => depth(a.path) - depth(b.path));
-  gone.path.sort((a, b) => depth(b.name) - depth(a.name));
-  return [...gone.unit, ...users, ...directories, ...files, ...gone.path, ...gone.user, ...units];
-}
-
-function depth(path: string): number {
-  let count = 0;
-  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) count++;
-  return count;
 }
 
 function unknownStep(host: string, subject: string, resources: Resource[], why: string, needs: string[]): Step {

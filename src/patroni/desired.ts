@@ -227,14 +227,8 @@ function indented(text: string): string {
   return text.replace(/^(?=.)/gm, '  ');
 }
 
-/** The largest part, the same for all clusters of one kind. Nothing in it is secret. */
-const bootstraps = new Map<string, string>();
-const bootstrapsMax = 100;
-
-function renderBootstrap(cluster: Cluster): string {
-  if (bootstraps.size >= bootstrapsMax) bootstraps.clear();
-  return onceIn(bootstraps)({ bootstrap: bootstrapOf(cluster) });
-}
+/** The largest part, which is the same for all members of a cluster. */
+const renderBootstrap = rememberedFor((cluster: Cluster) => yaml({ bootstrap: bootstrapOf(cluster) }));
 
 function bootstrapOf(cluster: Cluster): object {
   return {
